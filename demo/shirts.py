@@ -1,0 +1,460 @@
+"""Draws pretend photos of football shirts, so that the demo has something to learn without a download.
+
+A photo is made the way a real one comes about: a club's shirt (drawn flat, once) is laid somewhere, seen at an angle,
+lit from one side, and taken with a modest camera. All chance comes from the club's name and the seed.
+"""
+
+import io
+import math
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+
+Array = NDArray[np.float64]
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Club:
+    """What a club plays in. bands: how many stripes, hoops or pinstripes fill the shirt."""
+
+    name: str
+    pattern: str
+    body: str
+    second: str
+    sleeves: str
+    trim: str
+    crest: str
+    number: str
+    neck: str = "round"
+    bands: int = 0
+
+
+# Magpie Vale and Inkwell City are the hard pair: black and white stripes both, told apart by their number, the collar's
+# trim and the crest.
+CLUBS: tuple[Club, ...] = (
+    Club("Harbour Rovers", "hoops", "#f4f1e8", "#1f5fa8", "#1f5fa8", "#12335e", "#e7b43c", "#12335e", "round", 6),
+    Club("Magpie Vale", "stripes", "#f3f3f0", "#1b1b1f", "#f3f3f0", "#d9a427", "#d9a427", "#1b1b1f", "v", 7),
+    Club("Inkwell City", "stripes", "#f3f3f0", "#1b1b1f", "#f3f3f0", "#1b1b1f", "#b3262e", "#1b1b1f", "v", 11),
+    Club("Thistle Moor", "sash", "#6a3d94", "#f2ead8", "#6a3d94", "#f2ead8", "#7fb069", "#f2ead8", "v"),
+    Club("Juniper Park", "quarters", "#1f6b47", "#f3ecd6", "#1f6b47", "#f3ecd6", "#c8463c", "#f3ecd6", "polo"),
+    Club("Amber Hollow", "chevron", "#f2a922", "#2b2622", "#f2a922", "#2b2622", "#2b2622", "#2b2622", "v"),
+    Club("Foxglove Wanderers", "plain", "#8c1d40", "#8c1d40", "#8fc7e8", "#8fc7e8", "#f2d36b", "#f4efe6", "round"),
+    Club("Lantern Hill", "pinstripes", "#c9302c", "#f7e9d7", "#c9302c", "#1d2b4f", "#1d2b4f", "#f7e9d7", "polo", 12),
+)
+
+_EDGE = 1.12  # The flat drawing's side in shirt lengths: the shirt and a little room around it.
+_LIGHT_CELLS = 120  # Light and shade are soft: they are worked out on this small grid, then enlarged.
+
+
+def draw(club: Club, seed: int, size: int = 480) -> bytes:
+    """Return one pretend photo, size x size pixels, as JPEG; the same club and seed give the same photo anywhere."""
+    rng = np.random.default_rng([zlib.crc32(club.name.encode()), seed])
+    flat, outline = _flat(club, size)
+    flat, outline = flat.copy(), outline.copy()
+    _print_number(flat, club, int(rng.integers(1, 24)))
+
+    scene, hangs = _background(rng, size)
+    if hangs:
+        _hang(flat, outline)
+    view = _View.chosen(rng, hangs)
+    # Four bands at once, but not as RGBA: the colours go on beyond the outline, so that its edge stays clean.
+    both = Image.merge("RGBX", (*flat.split(), outline))
+    mesh = view.mesh(size, flat.width)
+    *colours, mask = both.transform((size, size), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR).split()
+    shirt = Image.merge("RGB", colours)
+
+    towards = rng.uniform(0, 2 * math.pi) if not hangs else rng.uniform(1.2, 1.9) * math.pi
+    light = (math.cos(towards), math.sin(towards))
+    small = mask.resize((_LIGHT_CELLS, _LIGHT_CELLS), Image.Resampling.BOX)
+    room = _room_light(rng, light)
+    shirt = _lit(shirt, room * _folds(rng, view, small, light)[..., None])
+    scene = _lit(scene, room * _shadow(rng, small, light)[..., None])
+    return _taken(rng, Image.composite(shirt, scene, mask))
+
+
+def draw_folder(directory: Path, per_club: int, seed: int) -> int:
+    """Write per_club photos of each club into directory/<club name>/ and return how many were written.
+
+    The photos are those of the seeds seed ... seed + per_club - 1, so folders with distant seeds share none.
+    """
+    for club in CLUBS:
+        (directory / club.name).mkdir(parents=True, exist_ok=True)
+
+    def write(club: Club, photo_seed: int) -> None:
+        (directory / club.name / f"{photo_seed:06}.jpg").write_bytes(draw(club, photo_seed))
+
+    # Pillow lets go of the interpreter while it draws, so threads do help here.
+    with ThreadPoolExecutor(6) as pool:
+        return len(list(pool.map(write, *zip(*product(CLUBS, range(seed, seed + per_club)), strict=True))))
+
+
+# The shirt, flat. Lengths are in shirt lengths: x from the middle to the right, y from the shoulders (0) to the hem (1).
+
+_BODY: Points = [(0.1, 0.045), (0.285, 0.105), (0.262, 0.33), (0.252, 0.5), (0.25, 0.7), (0.268, 0.965), (0.13, 0.985)]
+_SLEEVE: Points = [(0.25, 0.088), (0.315, 0.125), (0.375, 0.19), (0.488, 0.375), (0.378, 0.455), (0.262, 0.315)]
+_CUFF: Points = [(0.474, 0.352), (0.488, 0.375), (0.378, 0.455), (0.366, 0.432)]
+_NECKS: dict[str, Points] = {
+    "round": [(-0.1, 0.045), (-0.085, 0.095), (-0.05, 0.13), (0, 0.142), (0.05, 0.13), (0.085, 0.095), (0.1, 0.045)],
+    "v": [(-0.1, 0.045), (-0.075, 0.1), (0, 0.2), (0.075, 0.1), (0.1, 0.045)],
+    "polo": [(-0.1, 0.045), (-0.07, 0.09), (0, 0.185), (0.07, 0.09), (0.1, 0.045)],
+}
+_BACK_OF_NECK: Points = [(0.1, 0.045), (0.05, 0.022), (0, 0.016), (-0.05, 0.022), (-0.1, 0.045)]
+
+
+def _mirrored(points: Points) -> Points:
+    return [(-x, y) for x, y in points]
+
+
+@lru_cache(maxsize=len(CLUBS))
+def _flat(club: Club, size: int) -> tuple[Image.Image, Image.Image]:
+    """Return the club's shirt without folds or number, and its outline (L), both _EDGE shirt lengths wide."""
+    side = 3 * round(size * 1.1)  # Drawn three times as large, since ImageDraw has no smooth edges.
+
+    def at(points: Points) -> Points:
+        return [((x / _EDGE + 0.5) * side, ((y - 0.5) / _EDGE + 0.5) * side) for x, y in points]
+
+    def shape(*outlines: Points) -> Image.Image:
+        mask = Image.new("L", (side, side))
+        for points in outlines:
+            ImageDraw.Draw(mask).polygon(at(points), fill=255)
+        return mask
+
+    def paint(colour: str, *outlines: Points) -> None:
+        shirt.paste(colour, mask=shape(*outlines))
+
+    def seam(points: Points, strength: int = 70) -> None:
+        ink = Image.new("L", (side, side))
+        ImageDraw.Draw(ink).line(at(points), fill=strength, width=side // 220, joint="curve")
+        shirt.paste("#000000", mask=ink)
+
+    neck = _NECKS[club.neck]
+    body = neck + _BODY + _mirrored(_BODY)[::-1]
+    sleeves = [_SLEEVE, _mirrored(_SLEEVE)]
+    shirt = Image.new("RGB", (side, side), club.sleeves)
+
+    cloth = Image.new("RGB", (side, side), club.body)
+    for points in _pattern(club):
+        ImageDraw.Draw(cloth).polygon(at(points), fill=club.second)
+    shirt.paste(cloth, mask=shape(body))
+    paint(club.sleeves, *sleeves)
+    paint(club.trim, _CUFF, _mirrored(_CUFF))
+    inside = neck + _BACK_OF_NECK
+    paint(club.trim, inside)
+    shirt.paste("#000000", mask=shape(inside).point(lambda v: v * 110 // 255))
+    for sleeve in sleeves:
+        seam([sleeve[0], *_mirrored([(-sleeve[5][0], 0.2)]), sleeve[5]])
+    seam([(-0.268, 0.94), (-0.13, 0.96), (0.13, 0.96), (0.268, 0.94)])
+
+    if club.neck == "polo":
+        for flap in ([(-0.108, 0.038), (-0.075, 0.03), (0, 0.175), (-0.075, 0.195), (-0.125, 0.1)],):
+            paint(club.trim, flap, _mirrored(flap))
+            seam([*flap[2:], flap[0]])
+            seam(_mirrored([*flap[2:], flap[0]]))
+    else:
+        ImageDraw.Draw(shirt).line(at(neck), fill=club.trim, width=side // 36, joint="curve")
+        inner = [(x * 1.17, 0.045 + (y - 0.045) * 1.13) for x, y in neck]
+        seam(inner)
+    _sew_crest(shirt, club, at)
+
+    outline = shape(body, *sleeves, inside)
+    return shirt.reduce(3), outline.reduce(3)
+
+
+def _pattern(club: Club) -> list[Points]:
+    """Return the shapes of the second colour, larger than the body where that does no harm."""
+    if club.pattern in ("stripes", "pinstripes"):
+        step = 0.57 / club.bands
+        every, width = (2, step) if club.pattern == "stripes" else (1, step * 0.16)
+        middles = [(i - (club.bands - 1) / 2) * step for i in range(0, club.bands, every)]
+        return [_box(x - width / 2, 0, x + width / 2, 1) for x in middles]
+    if club.pattern == "hoops":
+        step = 0.95 / club.bands
+        return [_box(-0.5, 0.03 + (i + 0.5) * step, 0.5, 0.03 + (i + 1) * step) for i in range(club.bands)]
+    if club.pattern == "sash":
+        return [[(0.3, 0.02), (0.3, 0.22), (-0.28, 0.88), (-0.28, 0.66), (0.27, 0.02)]]
+    if club.pattern == "quarters":
+        return [_box(0, 0, 0.5, 0.5), _box(-0.5, 0.5, 0, 1)]
+    if club.pattern == "chevron":
+        return [[(-0.3, 0.28), (0, 0.46), (0.3, 0.28), (0.3, 0.44), (0, 0.62), (-0.3, 0.44)]]
+    return []
+
+
+def _box(left: float, top: float, right: float, bottom: float) -> Points:
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def _sew_crest(shirt: Image.Image, club: Club, at: Callable[[Points], Points]) -> None:
+    """Sew the crest over the heart: a shield where the collar is pointed, a roundel where it is round."""
+    x, y, r = 0.135, 0.27, 0.044
+    if club.neck == "round":
+        ring: Points = [(x + r * math.cos(a / 8 * math.pi), y + r * math.sin(a / 8 * math.pi)) for a in range(16)]
+    else:
+        ring = [(x - r, y - r), (x, y - r * 1.2), (x + r, y - r), (x + r, y + r * 0.3), (x, y + r * 1.4), (x - r, y + r * 0.3)]
+    pen = ImageDraw.Draw(shirt)
+    pen.polygon(at([((px - x) * 1.22 + x, (py - y) * 1.22 + y) for px, py in ring]), fill="#f7f3e6")
+    pen.polygon(at(ring), fill=club.crest)
+    star = [(x + r * (0.6, 0.25)[i % 2] * math.sin(i * math.pi / 5), y - r * (0.6, 0.25)[i % 2] * math.cos(i * math.pi / 5)) for i in range(10)]
+    pen.polygon(at(star), fill="#f7f3e6")
+
+
+@lru_cache(maxsize=4)
+def _font(pixels: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(pixels)
+
+
+def _print_number(flat: Image.Image, club: Club, number: int) -> None:
+    side = flat.width
+    middle = (side / 2, side * (0.5 - 0.05 / _EDGE))
+    for colour, width in ((club.body, side // 60), (club.number, side // 130)):
+        ImageDraw.Draw(flat).text(
+            middle, str(number), colour, _font(side // 7), anchor="mm", stroke_width=width, stroke_fill=colour
+        )
+
+
+def _hang(flat: Image.Image, outline: Image.Image) -> None:
+    """Put the shirt on a hanger: its hook above, its wood inside the collar."""
+    side = flat.width
+    hook = [(0, 0.05), (0, -0.005), (0.012, -0.02), (0.014, -0.036), (0, -0.047), (-0.014, -0.036)]
+    for image, colour in ((flat, "#7d7f86"), (outline, 255)):
+        line = [((x / _EDGE + 0.5) * side, ((y - 0.5) / _EDGE + 0.5) * side) for x, y in hook]
+        ImageDraw.Draw(image).line(line, fill=colour, width=max(2, side // 110), joint="curve")
+
+
+# The view: how the shirt lies in the picture.
+
+
+@dataclass(frozen=True)
+class _View:
+    """Where each point of the photo lies on the shirt. Lengths are in shirt lengths; the turn is in radians."""
+
+    length: float
+    turn: float
+    shift: tuple[float, float]
+    tilt: tuple[float, float]
+    sleeve_drop: float
+    wobble: tuple[float, ...]
+
+    @classmethod
+    def chosen(cls, rng: Generator, hangs: bool) -> "_View":
+        turn = rng.uniform(-25, 25) * (0.35 if hangs else 1)
+        return cls(
+            length=rng.uniform(0.66, 0.9),
+            turn=math.radians(turn),
+            shift=(rng.uniform(-0.08, 0.08), rng.uniform(-0.06, 0.06)),
+            tilt=(rng.uniform(-0.16, 0.16), rng.uniform(-0.16, 0.16)),
+            sleeve_drop=rng.uniform(0.0, 0.5) if hangs else rng.uniform(-0.45, 0.3),
+            wobble=tuple(rng.uniform(0, 2 * math.pi, 4)),
+        )
+
+    def on_shirt(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Return shirt coordinates (x from the middle, y from the shoulders) of photo coordinates in 0 ... 1."""
+        x, y = (x - 0.5 - self.shift[0]) / self.length, (y - 0.5 - self.shift[1]) / self.length
+        cos, sin = math.cos(self.turn), math.sin(self.turn)
+        x, y = x * cos + y * sin, y * cos - x * sin
+        depth = 1 + self.tilt[0] * x + self.tilt[1] * y
+        x, y = x / depth, y / depth + 0.5
+        a, b, c, d = self.wobble
+        x, y = x + 0.012 * np.sin(7 * y + a) + 0.005 * np.sin(17 * y + b), y + 0.012 * np.sin(8 * x + c) + 0.005 * np.sin(19 * x + d)
+        return x, y - self.sleeve_drop * np.maximum(0, np.abs(x) - 0.25)
+
+    def mesh(self, size: int, side: int, cells: int = 12) -> list[tuple[tuple[int, ...], tuple[float, ...]]]:
+        """Return the view for Image.transform: for each cell of the photo, its four corners on the flat drawing."""
+        edges = np.linspace(0, size, cells + 1).round().astype(int)
+        x, y = self.on_shirt(*np.meshgrid(edges / size, edges / size))
+        near = (np.abs(y - 0.5) < _EDGE / 2) & (np.abs(x) < np.where(y < 0.47, _EDGE / 2, 0.3))
+        x, y = (x / _EDGE + 0.5) * side, ((y - 0.5) / _EDGE + 0.5) * side
+        return [
+            (
+                (int(edges[j]), int(edges[i]), int(edges[j + 1]), int(edges[i + 1])),
+                tuple(float(v) for k, m in ((i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1)) for v in (x[k, m], y[k, m])),
+            )
+            for i in range(cells)
+            for j in range(cells)
+            if near[i : i + 2, j : j + 2].any()
+        ]
+
+
+# Light and shade, on the small grid: 1 leaves a colour as it is.
+
+
+def _noise(rng: Generator, rows: int, columns: int, size: int) -> Array:
+    """Return smooth noise in -1 ... 1, size x size, with so many bumps down and across."""
+    coarse = Image.fromarray(rng.integers(0, 256, (rows, columns), dtype=np.uint8))
+    return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC)) / 127.5 - 1
+
+
+def _folds(rng: Generator, view: _View, mask: Image.Image, light: tuple[float, float]) -> Array:
+    """Return the shading of the cloth: drapes towards the hem, creases from the armpits, crumples, rounded edges."""
+    ramp = (np.arange(_LIGHT_CELLS) + 0.5) / _LIGHT_CELLS
+    x, y = view.on_shirt(*np.meshgrid(ramp, ramp))
+    bend = _noise(rng, 5, 5, _LIGHT_CELLS)
+    drape = np.abs(np.sin(rng.uniform(8, 13) * x + 1.8 * bend + rng.uniform(0, 6))) * np.clip(y, 0, 1) ** 1.5
+    armpits = np.exp(-(((np.abs(x) - 0.2) / 0.16) ** 2) - ((y - 0.4) / 0.22) ** 2)
+    crease = np.abs(np.sin(14 * (y + 0.9 * np.abs(x)) + 2.2 * bend + rng.uniform(0, 6))) * armpits
+    crumple = 0.25 * _noise(rng, 9, 9, _LIGHT_CELLS) + 0.5 * np.abs(_noise(rng, 5, 5, _LIGHT_CELLS))
+    rounded = np.asarray(mask.filter(ImageFilter.GaussianBlur(2.2))) / 255
+    height = rng.uniform(0.6, 1.5) * drape + rng.uniform(0.5, 1.4) * crease + rng.uniform(0.5, 1.3) * crumple
+    down, right = np.gradient(height + 4 * rounded)
+    shade = 0.95 - 0.94 * (light[0] * right + light[1] * down) - 0.27 * (1 - rounded)
+    return np.clip(shade, 0.38, 1.32)
+
+
+def _shadow(rng: Generator, mask: Image.Image, light: tuple[float, float]) -> Array:
+    """Return what the shirt takes of the light on the ground beside it, away from the light."""
+    far, soft, dark = rng.uniform(1.5, 4.5), rng.uniform(1.5, 4), rng.uniform(0.35, 0.62)
+    fallen = ImageChops.offset(mask, round(-light[0] * far), round(-light[1] * far))
+    return 1 - dark / 255 * np.asarray(fallen.filter(ImageFilter.GaussianBlur(soft)))
+
+
+def _room_light(rng: Generator, light: tuple[float, float]) -> Array:
+    """Return the colour and strength of the light: from one side, warm or cool, darker in the corners."""
+    ramp = np.linspace(-1, 1, _LIGHT_CELLS)
+    x, y = np.meshgrid(ramp, ramp)
+    level = rng.uniform(0.85, 1.08) + rng.uniform(0.03, 0.17) * (x * light[0] + y * light[1])
+    level -= rng.uniform(0.03, 0.12) * (x * x + y * y)
+    warm = rng.uniform(-0.09, 0.11)
+    return level[..., None] * np.array([1 + warm, 1 + warm * 0.15, 1 - warm])
+
+
+def _lit(picture: Image.Image, light: Array) -> Image.Image:
+    grid = Image.fromarray(np.clip(light * 128, 0, 255).astype(np.uint8))
+    return ImageChops.hard_light(picture, grid.resize(picture.size, Image.Resampling.BILINEAR))
+
+
+def _taken(rng: Generator, photo: Image.Image) -> bytes:
+    """Return the photo as a modest camera saves it: now and then out of focus, always a little noisy, as JPEG."""
+    if rng.random() < 0.35:
+        photo = photo.filter(ImageFilter.BoxBlur(rng.uniform(0.4, 1.6) * photo.width / 480))
+    grain = int(rng.integers(3, 13))
+    specks = (np.frombuffer(rng.bytes(photo.width * photo.height), np.uint8) % (2 * grain + 1)).reshape(photo.height, photo.width)
+    noise = Image.fromarray(specks.astype(np.uint8))
+    photo = ImageChops.add(photo, Image.merge("RGB", (noise, noise, noise)), offset=-grain)
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=int(rng.integers(62, 94)))
+    return file.getvalue()
+
+
+# Where the shirt lies or hangs.
+
+
+def _background(rng: Generator, size: int) -> tuple[Image.Image, bool]:
+    """Return a place for the shirt, and whether it hangs there."""
+    hangs = rng.random() < 0.25
+    place = _wall if hangs else (_wood, _grass, _rug, _wall)[rng.integers(4)]
+    scene = place(rng, size)
+    if not hangs:
+        for _ in range(rng.integers(0, 4)):
+            thing = (_ball, _mug, _leaf, _card)[rng.integers(4)]
+            _drop(rng, scene, thing)
+    return scene, hangs
+
+
+def _mixed(dark: str, bright: str, amount: Array) -> Image.Image:
+    """Return dark where amount is 0 and bright where it is 1."""
+    grey = Image.fromarray((np.clip(amount, 0, 1) * 255).astype(np.uint8))
+    low, high = _rgb(dark), _rgb(bright)
+    return Image.merge("RGB", [grey.point([a + (b - a) * v // 255 for v in range(256)]) for a, b in zip(low, high, strict=True)])
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def _pick(rng: Generator, *choices: tuple[str, str]) -> tuple[str, str]:
+    return choices[rng.integers(len(choices))]
+
+
+def _wood(rng: Generator, size: int) -> Image.Image:
+    planks = int(rng.integers(4, 8))
+    grain = 0.5 + 0.22 * _noise(rng, 60, 3, size) + 0.12 * _noise(rng, 160, 9, size) + 0.1 * np.sin(_noise(rng, 16, 3, size) * 14)
+    row = np.arange(size) * planks // size
+    grain += rng.uniform(-0.22, 0.22, planks)[row][:, None]
+    grain[np.flatnonzero(np.diff(row))] -= 0.5
+    grain[np.flatnonzero(np.diff(row)) + 1] -= 0.25
+    colours = _pick(rng, ("#5d3a1f", "#b98453"), ("#8a6a48", "#dcc19a"), ("#3a2a22", "#7b5a44"), ("#8d8479", "#cfc6b8"))
+    wood = _mixed(*colours, grain)
+    return wood if rng.random() < 0.5 else wood.transpose(Image.Transpose.ROTATE_90)
+
+
+def _grass(rng: Generator, size: int) -> Image.Image:
+    blades = 0.45 + 0.25 * _noise(rng, size // 5, size // 3, size) + 0.15 * _noise(rng, 40, 60, size) + 0.12 * _noise(rng, 5, 5, size)
+    angle = rng.uniform(0, math.pi)
+    ramp = np.arange(size) / size
+    mown = np.sin((ramp[None, :] * math.cos(angle) + ramp[:, None] * math.sin(angle)) * rng.uniform(9, 16) + rng.uniform(0, 6))
+    return _mixed("#2c5a22", "#8fbf52", blades + 0.12 * np.tanh(6 * mown))
+
+
+def _wall(rng: Generator, size: int) -> Image.Image:
+    colours = _pick(rng, ("#b9b2a5", "#eee8dc"), ("#9fb3b8", "#dfe9ea"), ("#b98f77", "#e9cdb9"), ("#8f9c86", "#cfd8c4"), ("#6f7686", "#aab1c0"), ("#c9a94f", "#f0dc9a"))
+    ramp = np.linspace(-1, 1, size)
+    angle = rng.uniform(0, 2 * math.pi)
+    light = 0.55 + 0.35 * (ramp[None, :] * math.cos(angle) + ramp[:, None] * math.sin(angle))
+    return _mixed(*colours, light + 0.1 * _noise(rng, 4, 4, size) + 0.05 * _noise(rng, 120, 120, size))
+
+
+def _rug(rng: Generator, size: int) -> Image.Image:
+    """Return a chequered cloth."""
+    colours = _pick(rng, ("#f2ece0", "#c65b4e"), ("#f4f1ea", "#5f86ad"), ("#efe6cf", "#7d9a6a"), ("#efe9df", "#8c7b6b"))
+    checks = rng.uniform(5, 10)
+    ramp = np.arange(size) / size * checks + rng.uniform(0, 1)
+    stripe = (ramp % 1 < 0.5) * 0.42
+    return _mixed(*colours, stripe[None, :] + stripe[:, None] + 0.08 * _noise(rng, 120, 120, size) + 0.08 * _noise(rng, 5, 5, size))
+
+
+def _drop(rng: Generator, scene: Image.Image, thing: Callable[[Generator, ImageDraw.ImageDraw, float], None]) -> None:
+    """Drop a thing near the edge of the scene, with its shadow."""
+    size = scene.width
+    side = int(size * rng.uniform(0.16, 0.3))
+    big = Image.new("RGBA", (side * 2, side * 2))
+    thing(rng, ImageDraw.Draw(big), side * 2)
+    small = big.rotate(rng.uniform(0, 360), Image.Resampling.BILINEAR).reduce(2)
+    angle = rng.uniform(0, 2 * math.pi)
+    x, y = int(size * (0.5 + 0.47 * math.cos(angle)) - side / 2), int(size * (0.5 + 0.47 * math.sin(angle)) - side / 2)
+    shadow = small.getchannel("A").filter(ImageFilter.GaussianBlur(side / 20)).point(lambda v: v * 5 // 12)
+    scene.paste("#000000", (x + side // 22, y + side // 18), shadow)
+    scene.paste(small, (x, y), small)
+
+
+def _ball(rng: Generator, pen: ImageDraw.ImageDraw, s: float) -> None:
+    pen.ellipse((s * 0.08, s * 0.08, s * 0.92, s * 0.92), fill="#f2f0ea", outline="#777777", width=2)
+    for i in range(6):
+        r, a, k = (0, 0.0, 0.13) if i == 5 else (0.34, i * 2 * math.pi / 5 + math.pi / 5, 0.085)
+        x, y = s * (0.5 + r * math.sin(a)), s * (0.5 - r * math.cos(a))
+        pen.line((s / 2, s / 2, x, y), fill="#55565c", width=max(1, int(s / 50)))
+        pen.regular_polygon((x, y, s * k), 5, rotation=-math.degrees(a) + (180 if r else 0), fill="#2a2b30")
+
+
+def _mug(rng: Generator, pen: ImageDraw.ImageDraw, s: float) -> None:
+    colour = ("#d9694a", "#3f7f8c", "#e6e0d2", "#5a6b4a")[rng.integers(4)]
+    pen.rounded_rectangle((s * 0.7, s * 0.44, s * 0.98, s * 0.56), s * 0.05, fill=colour)
+    pen.ellipse((s * 0.12, s * 0.14, s * 0.84, s * 0.86), fill=colour, outline="#444444", width=2)
+    pen.ellipse((s * 0.2, s * 0.22, s * 0.76, s * 0.78), fill="#4a2c1a")
+    pen.ellipse((s * 0.3, s * 0.3, s * 0.5, s * 0.42), fill="#6b4630")
+
+
+def _leaf(rng: Generator, pen: ImageDraw.ImageDraw, s: float) -> None:
+    colour = ("#b5542b", "#d99a2b", "#5f8a3c", "#8c3b2a")[rng.integers(4)]
+    half = [(t, 0.2 * math.sin(math.pi * t**0.8) * (1 + 0.15 * (-1) ** i)) for i, t in enumerate(np.linspace(0, 1, 15))]
+    edge = [(s * (0.1 + 0.8 * t), s * (0.5 + w)) for t, w in half] + [(s * (0.1 + 0.8 * t), s * (0.5 - w)) for t, w in half[::-1]]
+    pen.polygon(edge, fill=colour)
+    pen.line((s * 0.02, s * 0.5, s * 0.88, s * 0.5), fill="#5a3a20", width=max(1, int(s / 45)))
+
+
+def _card(rng: Generator, pen: ImageDraw.ImageDraw, s: float) -> None:
+    """Draw a match ticket."""
+    colour = ("#f0e4c4", "#d7e3e8", "#ecd0c6")[rng.integers(3)]
+    pen.rounded_rectangle((s * 0.08, s * 0.28, s * 0.92, s * 0.72), s * 0.04, fill=colour)
+    for i, end in enumerate((0.6, 0.5, 0.56)):
+        pen.rectangle((s * 0.16, s * (0.38 + i * 0.1), s * end, s * (0.42 + i * 0.1)), fill="#8a8378")
+    for i in range(6):
+        pen.rectangle((s * (0.7 + i * 0.03), s * 0.34, s * (0.712 + i * 0.03), s * 0.66), fill="#3c3a38")

@@ -1,0 +1,87 @@
+"""Backbones: their cards, and how a photo is prepared for one. The same lines run in training and in serving."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from snaplabel.errors import ModelError, NotStored
+from snaplabel.store import Store
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a photo becomes the network's input: shorter side to `resize`, centre `crop`, then (x − mean) / std."""
+
+    resize: int
+    crop: int
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class BackboneCard:
+    """A backbone version: `architecture` is torchvision's name, `dimension` the length of its embeddings.
+
+    is_pretrained False: it was never taught anything; only a full fine-tune makes it useful.
+    """
+
+    version: str
+    architecture: str
+    dimension: int
+    preparation: Preparation
+    is_pretrained: bool
+    source: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def folder(version: str) -> str:
+    """Key in the store under which a backbone's files lie: weights.safetensors, graph.xml, graph.bin, card.json."""
+    return f"backbones/{version}"
+
+
+def save_card(store: Store, card: BackboneCard) -> None:
+    """Write the card; last of all files, since a backbone is whole once its card is there."""
+    store.put(f"{folder(card.version)}/card.json", json.dumps(card.to_json(), indent=1).encode())
+
+
+def load_card(store: Store, version: str) -> BackboneCard:
+    """The card of a backbone version. Raises ModelError when it is missing or damaged."""
+    try:
+        found = json.loads(store.get(f"{folder(version)}/card.json"))
+        mean, std = found["preparation"]["mean"], found["preparation"]["std"]
+        preparation = Preparation(**{**found["preparation"], "mean": tuple(mean), "std": tuple(std)})
+        return BackboneCard(**{**found, "preparation": preparation})
+    except NotStored as error:
+        raise ModelError(f"The store has no backbone {version}. `snaplabel train` makes it.") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"The card of backbone {version} is damaged: {error}") from error
+
+
+def pixels(image: Image.Image, preparation: Preparation) -> Pixels:
+    """The photo as uint8 (crop, crop, 3), RGB; the network's graph does the rest."""
+    ratio = preparation.resize / min(image.size)
+    size = (max(preparation.crop, round(image.width * ratio)), max(preparation.crop, round(image.height * ratio)))
+    scaled = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    left, top = (scaled.width - preparation.crop) // 2, (scaled.height - preparation.crop) // 2
+    cropped = scaled.crop((left, top, left + preparation.crop, top + preparation.crop))
+    return np.asarray(cropped, dtype=np.uint8)
+
+
+def to_bytes(vector: NDArray[np.float32]) -> bytes:
+    """One embedding as it is stored: float16, which moves a logit by less than 1e-3."""
+    return vector.astype(np.float16).tobytes()
+
+
+def from_bytes(vectors: list[bytes]) -> NDArray[np.float32]:
+    """Stored embeddings as float32 (N, dimension)."""
+    if not vectors:
+        return np.zeros((0, 0), np.float32)
+    return np.frombuffer(b"".join(vectors), np.float16).reshape(len(vectors), -1).astype(np.float32)

@@ -1,0 +1,132 @@
+"""The doorbell: Celery on Redis or RabbitMQ carries an id and nothing else; the database is the record.
+
+Nothing here is ever the only copy of anything: what the broker loses, the sweeper rings for again.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from snaplabel.errors import QueueError
+from snaplabel.settings import Settings
+
+CLASSIFY = "classify"
+TRAIN = "train"
+# Longer than any classification; trainings are claimed in the database, so a redelivered one finds itself running.
+VISIBILITY_TIMEOUT_S = 120
+
+
+def broker_url(settings: Settings) -> str:
+    """The broker in use: the given one, or the private Redis's socket."""
+    return settings.broker_url or f"redis+socket://{socket_path(settings)}"
+
+
+def socket_path(settings: Settings) -> Path:
+    """Where the private Redis listens; a Unix socket's path has at most 107 bytes, so a deep home gets a stand-in."""
+    path = settings.home.resolve() / "redis.sock"
+    if len(str(path)) <= 100:
+        return path
+    import hashlib
+    import tempfile
+
+    short = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"snaplabel-{short}" / "redis.sock"
+
+
+def connect(settings: Settings) -> Celery:
+    """A Celery app for sending and for serving; connects when first used."""
+    app = Celery("snaplabel", broker=broker_url(settings), set_as_current=False)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_default_queue=CLASSIFY,
+        task_routes={"train.*": {"queue": TRAIN}, "classify.*": {"queue": CLASSIFY}},
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        worker_enable_remote_control=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=_transport(settings),
+        timezone="UTC",
+    )
+    return app
+
+
+def _transport(settings: Settings) -> dict[str, Any]:
+    if not broker_url(settings).startswith(("redis", "rediss")):
+        return {}
+    found: dict[str, Any] = {
+        "visibility_timeout": VISIBILITY_TIMEOUT_S,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 5,
+    }
+    if not broker_url(settings).startswith("redis+socket"):
+        found["socket_connect_timeout"] = 5
+    return found
+
+
+def enqueue(app: Celery, task: str, number: int) -> None:
+    """Ring for a task with a row's id. Call it after the commit that made the row, and never in an event loop.
+
+    Raises QueueError when the broker can't be reached; the row stays, and the sweeper rings again.
+    """
+    try:
+        app.send_task(task, args=[number], retry=False)
+    except (OperationalError, OSError) as error:
+        raise QueueError(f"The broker can't be reached: {error}") from error
+
+
+def serve(
+    app: Celery,
+    queue: str,
+    tasks: Mapping[str, Callable[[int], None]],
+    *,
+    threads: int = 1,
+    ticks: Mapping[str, float] | None = None,
+) -> None:
+    """Work on a queue until SIGTERM or SIGINT; a task takes an id and is handed out again if its process dies.
+
+    threads: tasks at a time. ticks: task name → seconds, rung by a beat in this same process.
+    """
+    for name, function in tasks.items():
+        app.task(name=name, ignore_result=True, acks_late=True)(function)
+    options: dict[str, Any] = {"pool": "threads" if threads > 1 else "solo", "concurrency": threads, "queues": queue}
+    worker = app.Worker(**options, loglevel="WARNING", without_gossip=True, without_mingle=True, without_heartbeat=True)
+    service = _beat(app, ticks) if ticks else None
+    if service:
+        service.start()
+    try:
+        worker.start()
+    finally:
+        if service:
+            service.stop()
+
+
+def schedule(app: Celery, ticks: Mapping[str, float]) -> None:
+    """Ring each task every so many seconds, until SIGTERM or SIGINT: Celery's beat as a process of its own."""
+    from celery.beat import Scheduler, Service
+
+    _set_ticks(app, ticks)
+    Service(app, scheduler_cls=Scheduler).start()
+
+
+def _beat(app: Celery, ticks: Mapping[str, float]) -> Any:
+    from celery.beat import EmbeddedService
+
+    _set_ticks(app, ticks)
+    # The scheduler that keeps its state in a file uses pickle; ours keeps none, since what is due is asked of the
+    # database, and a second beat does no harm.
+    return EmbeddedService(app, thread=True, scheduler_cls="celery.beat:Scheduler")
+
+
+def _set_ticks(app: Celery, ticks: Mapping[str, float]) -> None:
+    app.conf.beat_schedule = {name: {"task": name, "schedule": every_s, "args": [0]} for name, every_s in ticks.items()}

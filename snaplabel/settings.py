@@ -1,0 +1,146 @@
+"""Settings: read once by an entry point, passed inward as a value; importing this module reads nothing."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from snaplabel.errors import SettingsError
+
+PREFIX = "SNAPLABEL_"
+PLACEHOLDERS = {"changeme", "change-me", "token", "your-token", "your_token", "todo", "xxx", "secret"}
+
+
+def _setting(default: Any, sentence: str, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"sentence": sentence, "secret": secret}, repr=not secret)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings: each is the variable SNAPLABEL_<NAME>, or SNAPLABEL_<NAME>_FILE holding a path to read."""
+
+    home: Path = _setting(None, "Folder for everything that is kept: database, photos, models, embedded Redis.")
+    database_url: str = _setting("", "SQLAlchemy URL; empty: SQLite in the home folder.", secret=True)
+    broker_url: str = _setting("", "Redis or RabbitMQ URL; empty: a private Redis in the home folder.", secret=True)
+    store_url: str = _setting("", "Folder or s3://bucket/prefix for photos and models; empty means the home folder.")
+    telegram_token: str = _setting("", "Token from @BotFather; empty means no Telegram.", secret=True)
+    telegram_api_url: str = _setting("https://api.telegram.org", "Bot API server, for a local one.")
+    telegram_webhook_url: str = _setting("", "Public https address for a webhook; empty means long polling.")
+    telegram_webhook_port: int = _setting(8443, "Port on which the webhook listens.")
+    discord_token: str = _setting("", "Token of the Discord application's bot; empty means no Discord.", secret=True)
+    discord_api_url: str = _setting("https://discord.com/api/v10", "Discord's API, for an HTTP proxy.")
+    admins: tuple[str, ...] = _setting((), "Who may train, publish and make labels: telegram:123,discord:456.")
+    backbone: str = _setting("mobilenet_v2", "A torchvision classification network to start from.")
+    weights: Path | None = _setting(None, "Local .safetensors or .pth weights instead of the download.")
+    web_host: str = _setting("127.0.0.1", "Address on which the web chat listens.")
+    web_port: int = _setting(8080, "Port of the web chat.")
+    web_token: str = _setting("", "Admin token of the web chat and its API; empty means one is made.", secret=True)
+    refit_after_s: float = _setting(1.0, "Seconds without a new correction before the head is refitted.")
+    fine_tune_every_h: float = _setting(24.0, "Hours between fine-tunes when something new was taught; 0: never.")
+    fine_tune_after: int = _setting(100, "New labels after which a fine-tune starts by itself; 0: never.")
+    votes_needed: float = _setting(0.5, "Weight of votes that accepts a correction; a newcomer's vote weighs 0.5.")
+    log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL that is used in the end; PostgreSQL goes through psycopg 3."""
+        if not self.database_url:
+            return f"sqlite:///{self.home / 'snaplabel.db'}"
+        for plain in ("postgres://", "postgresql://"):
+            if self.database_url.startswith(plain):
+                return "postgresql+psycopg://" + self.database_url.removeprefix(plain)
+        return self.database_url
+
+    @property
+    def store(self) -> str:
+        """fsspec URL (or folder) that is used in the end."""
+        return self.store_url or str(self.home / "store")
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """Chat platforms that these settings switch on; the web chat always is."""
+        names = [name for name in ("telegram", "discord") if getattr(self, f"{name}_token")]
+        return (*names, "web")
+
+    def secrets(self) -> dict[str, str]:
+        """Variable name to value, for every secret that is set."""
+        return {
+            PREFIX + f.name.upper(): str(getattr(self, f.name))
+            for f in fields(self)
+            if f.metadata["secret"] and getattr(self, f.name)
+        }
+
+    def environment(self) -> dict[str, str]:
+        """The same settings as environment variables, for a child process."""
+        found = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            found[PREFIX + f.name.upper()] = ",".join(value) if isinstance(value, tuple) else str(value or "")
+        return found
+
+
+def read(environ: Mapping[str, str] | None = None, dotenv: Path | None = None) -> Settings:
+    """Settings from the environment and, below it, from a `.env` file.
+
+    environ: default os.environ. dotenv: default `.env` in the working directory; a file that is absent is fine.
+    Raises SettingsError naming the variable that is misspelt, unreadable or a placeholder.
+    """
+    import dotenv as python_dotenv
+
+    given = dict(os.environ if environ is None else environ)
+    path = Path(".env") if dotenv is None else dotenv
+    if path.is_file():
+        below = {k: v or "" for k, v in python_dotenv.dotenv_values(path).items()}
+        given = {**below, **given}
+    known = {PREFIX + f.name.upper(): f for f in fields(Settings)}
+    values: dict[str, Any] = {}
+    for variable, f in known.items():
+        raw = given.get(variable, "")
+        if not raw and given.get(f"{variable}_FILE"):
+            raw = _from_file(variable, given[f"{variable}_FILE"])
+        if raw:
+            values[f.name] = _parse(variable, raw.strip(), f.type, secret=f.metadata["secret"])
+    allowed = {*known, *(f"{name}_FILE" for name in known), f"{PREFIX}TEST_DATA"}
+    for variable in given:
+        if variable.startswith(PREFIX) and variable not in allowed:
+            raise SettingsError(f"{variable} is no setting of snaplabel. Known: {', '.join(sorted(known))}.")
+    if "home" not in values:
+        import platformdirs
+
+        values["home"] = Path(platformdirs.user_data_dir("snaplabel"))
+    return Settings(**values)
+
+
+def _from_file(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{variable}_FILE names {path}, which can't be read: {error.strerror}.") from error
+
+
+def _parse(variable: str, raw: str, kind: Any, *, secret: bool) -> Any:
+    if secret and raw.lower() in PLACEHOLDERS:
+        raise SettingsError(f"{variable} still holds a placeholder. Put the real value there, or leave it empty.")
+    try:
+        if kind in (int, float):
+            number = kind(raw)
+            if number < 0:
+                raise ValueError(raw)
+            return number
+    except ValueError as error:
+        raise SettingsError(f"{variable} must be a number, 0 or more; it is {raw!r}.") from error
+    if kind in (Path, Path | None):
+        return Path(raw).expanduser()
+    if kind == tuple[str, ...]:
+        return _admins(variable, raw)
+    return raw
+
+
+def _admins(variable: str, raw: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in raw.split(",") if part.strip())
+    for name in names:
+        platform, colon, number = name.partition(":")
+        if not (platform and colon and number):
+            raise SettingsError(f"{variable} holds {name!r}; write platform:id, as in telegram:123,discord:456.")
+    return names

@@ -1,0 +1,104 @@
+"""Photo and model bytes, by key, on any filesystem that fsspec knows (a folder, s3://…).
+
+Keys: `photos/ab/abcd….jpg` (addressed by content), `backbones/<version>/…`, `models/<classifier>/<version>/…`,
+`reports/…`.
+"""
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from snaplabel.errors import NotStored, StoreError
+
+
+def photo_key(sha256: str) -> str:
+    return f"photos/{sha256[:2]}/{sha256}.jpg"
+
+
+def sha256_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+class Store:
+    """Bytes under keys. Writing is all or nothing: aside first, then renamed; a remote object appears when whole."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._folder = Path(url.removeprefix("file://")) if "://" not in url or url.startswith("file://") else None
+        self._remote: Any = None
+        self._root = ""
+        if self._folder is None:
+            import fsspec
+
+            try:
+                self._remote, self._root = fsspec.core.url_to_fs(url)
+            except (ImportError, ValueError) as error:
+                raise StoreError(f"SNAPLABEL_STORE_URL {url!r} can't be opened: {error}") from error
+
+    def put(self, key: str, data: bytes) -> None:
+        """Keep data under key, replacing what was there. Raises StoreError with the cause (full, read-only, …)."""
+        try:
+            if self._folder is None:
+                self._remote.pipe_file(f"{self._root}/{key}", data)
+            else:
+                path = self._path(key)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+                try:
+                    with aside.open("wb") as file:
+                        file.write(data)
+                        file.flush()
+                        os.fsync(file.fileno())
+                    aside.replace(path)
+                finally:
+                    aside.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"Can't write {key} to the store at {self.url}: {error.strerror or error}.") from error
+
+    def get(self, key: str) -> bytes:
+        """The bytes under key. Raises NotStored, or StoreError when the store itself fails."""
+        try:
+            if self._folder is not None:
+                return self._path(key).read_bytes()
+            data: bytes = self._remote.cat_file(f"{self._root}/{key}")
+            return data
+        except FileNotFoundError as error:
+            raise NotStored(f"The store at {self.url} has no {key}.") from error
+        except OSError as error:
+            raise StoreError(f"Can't read {key} from the store at {self.url}: {error.strerror or error}.") from error
+
+    def has(self, key: str) -> bool:
+        if self._folder is not None:
+            return self._path(key).is_file()
+        return bool(self._remote.exists(f"{self._root}/{key}"))
+
+    def delete(self, key: str) -> None:
+        """Remove what is under key; nothing there is fine."""
+        try:
+            if self._folder is not None:
+                self._path(key).unlink(missing_ok=True)
+            elif self.has(key):
+                self._remote.rm_file(f"{self._root}/{key}")
+        except OSError as error:
+            raise StoreError(f"Can't delete {key} from the store at {self.url}: {error.strerror or error}.") from error
+
+    def local(self, key: str, cache: Path) -> Path:
+        """A path of a file on this machine with the bytes under key; fetched into `cache` when the store is remote."""
+        if self._folder is not None:
+            path = self._path(key)
+            if not path.is_file():
+                raise NotStored(f"The store at {self.url} has no {key}.")
+            return path
+        path = cache / key
+        if not path.is_file():
+            Store(str(cache)).put(key, self.get(key))
+        return path
+
+    def _path(self, key: str) -> Path:
+        assert self._folder is not None
+        path = self._folder / key
+        if ".." in Path(key).parts or Path(key).is_absolute():
+            raise StoreError(f"{key!r} is no key.")
+        return path

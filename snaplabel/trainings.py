@@ -1,0 +1,140 @@
+"""Trainings: asked for, claimed, watched and called off; at most one per classifier at a time, by a unique index."""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from snaplabel import corrections
+from snaplabel.database import now
+from snaplabel.errors import AlreadyTraining
+from snaplabel.tables import Classifier, TrainingRun
+
+# A running training says so this often; one that was silent three times as long is dead, and is taken up again.
+BEAT_S = 10.0
+DEAD_AFTER_S = 60.0
+MAX_ATTEMPTS = 3
+ACTIVE_STATES = ("queued", "running")
+
+
+def ask(
+    session: Session,
+    classifier_id: int,
+    kind: str,
+    reason: str,
+    *,
+    person_id: int | None = None,
+    answer_id: int | None = None,
+) -> TrainingRun:
+    """A queued training; ring `train.run` with its id after the commit.
+
+    kind: "refit" or "fine_tune". reason: "command", "corrections", "schedule", "threshold" or "cli".
+    answer_id: the message in which a chat watches it. Raises AlreadyTraining.
+    """
+    run = TrainingRun(
+        classifier_id=classifier_id, kind=kind, reason=reason, person_id=person_id, answer_id=answer_id, progress={}
+    )
+    try:
+        with session.begin_nested():
+            session.add(run)
+    except IntegrityError as error:
+        raise AlreadyTraining() from error
+    return run
+
+
+def active(session: Session, classifier_id: int) -> TrainingRun | None:
+    """The training that is queued or running."""
+    return session.scalar(
+        select(TrainingRun).where(TrainingRun.classifier_id == classifier_id, TrainingRun.state.in_(ACTIVE_STATES))
+    )
+
+
+def latest(session: Session, classifier_id: int, kind: str | None = None) -> TrainingRun | None:
+    """The training that finished last."""
+    query = select(TrainingRun).where(TrainingRun.classifier_id == classifier_id, TrainingRun.state == "done")
+    if kind is not None:
+        query = query.where(TrainingRun.kind == kind)
+    return session.scalar(query.order_by(TrainingRun.id.desc()).limit(1))
+
+
+def claim(session: Session, run_id: int) -> TrainingRun | None:
+    """Take a queued training, or one whose trainer died; None when it is somebody else's or over.
+
+    One that died MAX_ATTEMPTS times is failed for good.
+    """
+    silent = now() - timedelta(seconds=DEAD_AFTER_S)
+    free = (TrainingRun.state == "queued") | ((TrainingRun.state == "running") & (TrainingRun.beat_at < silent))
+    taken = session.execute(
+        update(TrainingRun)
+        .where(TrainingRun.id == run_id, free)
+        .values(state="running", beat_at=now(), started_at=now(), attempts=TrainingRun.attempts + 1)
+        .execution_options(synchronize_session=False)
+    )
+    if not getattr(taken, "rowcount", 0):
+        return None
+    run = session.get(TrainingRun, run_id, populate_existing=True)
+    if run is not None and run.attempts > MAX_ATTEMPTS:
+        finish(session, run_id, "failed", failure="The training process died three times.")
+        return None
+    return run
+
+
+def report(session: Session, run_id: int, progress: dict[str, Any]) -> bool:
+    """Record how far a training is, and that it lives. False when somebody asked it to stop."""
+    session.execute(update(TrainingRun).where(TrainingRun.id == run_id).values(progress=progress, beat_at=now()))
+    return not session.scalar(select(TrainingRun.cancel_asked).where(TrainingRun.id == run_id))
+
+
+def finish(
+    session: Session,
+    run_id: int,
+    state: str,
+    *,
+    progress: dict[str, Any] | None = None,
+    model_id: int | None = None,
+    picture: str | None = None,
+    failure: str | None = None,
+) -> None:
+    """Record a training's end. state: "done", "failed" or "cancelled"."""
+    values: dict[str, Any] = {"state": state, "finished_at": now(), "model_id": model_id, "picture": picture}
+    values["failure"] = failure
+    if progress is not None:
+        values["progress"] = progress
+    session.execute(update(TrainingRun).where(TrainingRun.id == run_id).values(**values))
+
+
+def cancel(session: Session, classifier_id: int) -> TrainingRun | None:
+    """Ask the active training to stop; it stops at its next report. None when there is none."""
+    run = active(session, classifier_id)
+    if run is not None:
+        run.cancel_asked = True
+        if run.state == "queued":
+            finish(session, run.id, "cancelled")
+    return run
+
+
+def due(session: Session, classifier: Classifier, *, every_h: float, after_labels: int) -> str | None:
+    """Why a full fine-tune is due now: "schedule", "threshold" or None.
+
+    Never when nothing was taught since the last one. The clock of a new classifier starts when it was made.
+    """
+    last = latest(session, classifier.id, "fine_tune")
+    taught = corrections.since(session, classifier.id, last.started_at if last else None)
+    if not taught or active(session, classifier.id) is not None:
+        return None
+    if after_labels and taught >= after_labels:
+        return "threshold"
+    before = last.finished_at if last else classifier.created_at
+    if every_h and before is not None and now() - before >= timedelta(hours=every_h):
+        return "schedule"
+    return None
+
+
+def until_fine_tune(session: Session, classifier_id: int, after_labels: int) -> int | None:
+    """How many more labels start a full fine-tune; None where the setting is off."""
+    if not after_labels:
+        return None
+    last = latest(session, classifier_id, "fine_tune")
+    return max(0, after_labels - corrections.since(session, classifier_id, last.started_at if last else None))
