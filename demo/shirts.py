@@ -43,8 +43,8 @@ class Club:
 # trim and the crest.
 CLUBS: tuple[Club, ...] = (
     Club("Harbour Rovers", "hoops", "#f4f1e8", "#1f5fa8", "#1f5fa8", "#12335e", "#e7b43c", "#12335e", "round", 6),
-    Club("Magpie Vale", "stripes", "#f3f3f0", "#1b1b1f", "#f3f3f0", "#d9a427", "#d9a427", "#1b1b1f", "v", 7),
-    Club("Inkwell City", "stripes", "#f3f3f0", "#1b1b1f", "#f3f3f0", "#1b1b1f", "#b3262e", "#1b1b1f", "v", 11),
+    Club("Magpie Vale", "stripes", "#f3f3f0", "#1b1b1f", "#f3f3f0", "#1b1b1f", "#d9a427", "#1b1b1f", "v", 7),
+    Club("Inkwell City", "stripes", "#f3f3f0", "#1b1b1f", "#f3f3f0", "#1b1b1f", "#b3262e", "#1b1b1f", "v", 9),
     Club("Thistle Moor", "sash", "#6a3d94", "#f2ead8", "#6a3d94", "#f2ead8", "#7fb069", "#f2ead8", "v"),
     Club("Juniper Park", "quarters", "#1f6b47", "#f3ecd6", "#1f6b47", "#f3ecd6", "#c8463c", "#f3ecd6", "polo"),
     Club("Amber Hollow", "chevron", "#f2a922", "#2b2622", "#f2a922", "#2b2622", "#2b2622", "#2b2622", "v"),

@@ -1,1 +1,1 @@
-"""Alembic's migrations: `migrations.run.upgrade(url)` brings a database up to date."""
+"""The database's shape over time, with Alembic; `migrations.run` is the only door."""

@@ -84,7 +84,7 @@ def _check_components(form: Form, components: list[Json], path: str, is_v2: bool
         form.length(path, components, 0, 5)
     for index, component in enumerate(components):
         if not is_v2 and component.get("type") != ROW:
-            form.refuse(f"{path}.{index}.type", "UNION_TYPE_CHOICES", "Value of field \"type\" must be one of (1,).")
+            form.refuse(f"{path}.{index}.type", "UNION_TYPE_CHOICES", 'Value of field "type" must be one of (1,).')
         else:
             _check_component(form, component, f"{path}.{index}", seen)
 

@@ -116,12 +116,11 @@ class Channel:
             overwrite.deny = (overwrite.deny | deny) & ~allow
             self._announce("CHANNEL_UPDATE")
 
-    def thread(self, name: str, owner: User) -> Channel:
-        """Open a public thread below this channel."""
+    def thread(self, name: str, owner: User, thread_id: int | None = None) -> Channel:
+        """Open a public thread below this channel; one that hangs on a message has that message's id."""
         with self._world.changing():
-            thread = Channel(
-                self._world, self._world.ids.next(), THREAD, name, guild=self.guild, parent=self, owner=owner
-            )
+            thread_id = thread_id or self._world.ids.next()
+            thread = Channel(self._world, thread_id, THREAD, name, guild=self.guild, parent=self, owner=owner)
             self._world.channels[thread.id] = thread
             thread._announce("THREAD_CREATE")
         return thread
@@ -178,9 +177,7 @@ class Guild:
             channel._announce("CHANNEL_CREATE")
         return channel
 
-    def role(
-        self, name: str, permissions: Permission = Permission.NONE, *, is_mentionable: bool = False
-    ) -> Role:
+    def role(self, name: str, permissions: Permission = Permission.NONE, *, is_mentionable: bool = False) -> Role:
         """Create a role that stands above all earlier ones."""
         with self._world.changing():
             role = Role(self._world.ids.next(), name, permissions, len(self.roles), is_mentionable)

@@ -118,12 +118,14 @@ class World:
     """Everything that exists. Tests and the server's thread both change it, so every change takes the lock.
 
     privileged_intents: what the owner switched on in the developer portal.
+    answer_within_s: how long a bot has for its first answer, before people read that the interaction failed.
     """
 
-    def __init__(self, privileged_intents: Intent) -> None:
+    def __init__(self, privileged_intents: Intent, answer_within_s: float) -> None:
         self.changed = threading.Condition(threading.RLock())
         self.ids = Snowflakes()
         self.privileged_intents = privileged_intents
+        self.answer_within_s = answer_within_s
         self.users: dict[int, User] = {}
         self.guilds: dict[int, Guild] = {}
         self.channels: dict[int, Channel] = {}

@@ -43,11 +43,13 @@ class Delivery:
         self._webhook: Json = {}
         self._webhook_error: Json = {}
         self._pusher: asyncio.Task[None] | None = None
-        world.updates.on_news = lambda: self._loop.call_soon_threadsafe(self._announce)
+        world.updates.on_news = self._announce_soon
 
     async def close(self) -> None:
         """Stop delivering; updates wait. What was set as webhook is kept for the next start."""
-        self._world.updates.on_news = lambda: None
+        with self._world.changed:
+            # Under the lock, so that nobody is just about to wake a loop that is going to close.
+            self._world.updates.on_news = lambda: None
         await self._stop_pushing()
 
     async def get_updates(self, arguments: Arguments) -> list[Json]:
@@ -68,7 +70,7 @@ class Delivery:
             left_s = deadline - self._loop.time()
             if updates or left_s <= 0:
                 return _fitting(updates)
-            self._end_poll("" if self._poll is None else _OTHER_POLL)
+            self._end_poll(_OTHER_POLL)
             poll = self._poll = self._loop.create_future()
             try:
                 await asyncio.wait_for(poll, left_s)
@@ -122,6 +124,9 @@ class Delivery:
         self._webhook = webhook or self._webhook
         if self._webhook:
             self._pusher = asyncio.create_task(self._push(self._webhook))
+
+    def _announce_soon(self) -> None:
+        self._loop.call_soon_threadsafe(self._announce)
 
     def _announce(self) -> None:
         self._news.set()
@@ -195,7 +200,8 @@ class Delivery:
 
 def _fitting(updates: list[Update]) -> list[Json]:
     """Return updates as JSON, as many as fit Telegram's 4 MB answer, but never none of some."""
-    wires, left = [], _BIGGEST_ANSWER
+    wires: list[Json] = []
+    left = _BIGGEST_ANSWER
     for update in updates:
         left -= 50 + len(json.dumps(update.content))
         if left <= 0 and wires:

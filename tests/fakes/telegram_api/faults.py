@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
 
@@ -31,7 +31,7 @@ class FaultPlan:
         self._waiting: defaultdict[str, deque[Fault]] = defaultdict(deque)
 
     def add(self, method: str, fault: Fault, times: int) -> None:
-        self._waiting[method.lower()].extend(replace(fault) for _ in range(times))
+        self._waiting[method.lower()].extend([fault] * times)
 
     def next(self, method: str) -> Fault | None:
         """Return the fault for this call and use it up."""

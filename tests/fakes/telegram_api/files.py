@@ -15,6 +15,7 @@ BIGGEST_DOWNLOAD = 20 << 20
 BIGGEST_PHOTO_UPLOAD = 10 << 20
 LINK_LIFETIME_S = 3600.0
 """Telegram promises "at least 1 hour"; the stand-in keeps the promise and not a second more."""
+_FOLDERS = {"voice": "voice", "sticker": "stickers"}
 LONGEST_SIDES = (90, 320, 800, 1280)
 """Pixels: Telegram's photo sizes s, m, x and y. Phones shrink what is bigger; nothing is ever enlarged."""
 
@@ -69,6 +70,7 @@ class Shelf:
     def __init__(self) -> None:
         self._by_id: dict[str, StoredFile] = {}
         self._by_path: dict[str, StoredFile] = {}
+        self._media_by_id: dict[str, Media] = {}
         self._numbers = count(1)
 
     def keep(self, content: bytes, folder: str, ending: str, width: int = 0, height: int = 0) -> StoredFile:
@@ -92,7 +94,8 @@ class Shelf:
         Raises OSError if `picture` is not an image and not `as_is`.
         """
         sizes = [(picture, 640, 480)] if as_is else scaled_jpegs(picture)
-        return Media("photo", [self.keep(content, "photos", ".jpg", width, height) for content, width, height in sizes])
+        files = [self.keep(content, "photos", ".jpg", width, height) for content, width, height in sizes]
+        return self._catalogue(Media("photo", files))
 
     def uploaded_photo(self, picture: bytes) -> Media:
         """Store the photo that a bot uploads, or refuse it as Telegram does."""
@@ -110,10 +113,12 @@ class Shelf:
 
     def other(self, kind: str, content: bytes, ending: str, details: Json) -> Media:
         """Store anything that is not a compressed photo."""
-        return Media(kind, [self.keep(content, {"voice": "voice"}.get(kind, f"{kind}s"), ending)], details)
+        return self._catalogue(Media(kind, [self.keep(content, _FOLDERS.get(kind, f"{kind}s"), ending)], details))
 
-    def find(self, file_id: str) -> StoredFile | None:
-        return self._by_id.get(file_id)
+    def sent_before(self, kind: str, file_id: str) -> Media | None:
+        """Return the attachment of that kind that a bot names by a file id, to send it again."""
+        media = self._media_by_id.get(file_id)
+        return media if media is not None and media.kind == kind else None
 
     def link(self, file_id: str, now: float) -> Json:
         """Return getFile's answer and keep its link alive for an hour."""
@@ -134,6 +139,10 @@ class Shelf:
         """Make every link given out so far answer 404; asking getFile again revives it."""
         for file in self._by_path.values():
             file.link_expires_at = 0.0
+
+    def _catalogue(self, media: Media) -> Media:
+        self._media_by_id |= dict.fromkeys((file.file_id for file in media.files), media)
+        return media
 
 
 def scaled_jpegs(picture: bytes) -> list[tuple[bytes, int, int]]:

@@ -145,9 +145,10 @@ class Chat:
     def set_status(self, user: User, status: str, by: User | None = None) -> None:
         """Let somebody join, leave, be promoted or thrown out, and tell the bot as Telegram would.
 
-        user: may be `world.bot`, which is then told by my_chat_member. by: who did it; None for themselves.
+        user: may be `world.bot`, which is then told by my_chat_member. by: who did it; None: they themselves, or
+        the group's owner for the bot.
         """
-        self.world.change_member(self, user, status, by or user)
+        self.world.change_member(self, user, status, by)
 
 
 @dataclass(eq=False)

@@ -76,5 +76,5 @@ async def read_arguments(request: web.Request) -> Arguments:
                 mime = part.headers.get("Content-Type", "application/octet-stream")
                 arguments.files[part.name] = Upload(part.filename, mime, content)
     elif request.can_read_body:
-        arguments.values |= {name: value for name, value in (await request.post()).items()}
+        arguments.values |= dict(await request.post())
     return arguments

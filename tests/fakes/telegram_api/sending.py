@@ -12,10 +12,11 @@ from .shape import message_json
 from .text import LONGEST_CAPTION, LONGEST_TEXT, check_markup, formatted
 from .world import World
 
-_ACTIONS = frozenset(
-    "typing upload_photo record_video upload_video record_voice upload_voice upload_document choose_sticker"
-    " find_location record_video_note upload_video_note".split()
-)
+_ACTIONS = frozenset({
+    "typing", "upload_photo", "record_video", "upload_video", "record_voice", "upload_voice", "upload_document",
+    "choose_sticker", "find_location", "record_video_note", "upload_video_note",
+})  # fmt: skip
+_DELETABLE_S = 48 * 3600
 
 
 class Sending:
@@ -52,16 +53,13 @@ class Sending:
         if {item.get("type") for item in items} not in ({"photo"}, {"document"}):
             raise bad_request("can't use the media of the specified type in the album")
         # All of it is checked before any of it is sent: an album arrives whole or not at all.
-        contents = [
-            {
-                **self._caption(item, arguments),
-                "media": self._media(item["type"], item.get("media", ""), arguments, ""),
-                "media_group_id": None,
-            }
-            for item in items
+        media = [self._media(item["type"], item.get("media", ""), arguments, "") for item in items]
+        captions = [self._caption(item, arguments) for item in items]
+        group: Json = {"media_group_id": self._world.new_id()}
+        return [
+            self._say(chat, arguments, {**caption, **group, "media": one})
+            for caption, one in zip(captions, media, strict=True)
         ]
-        group_id = self._world.new_id()
-        return [self._say(chat, arguments, {**content, "media_group_id": group_id}) for content in contents]
 
     def send_chat_action(self, arguments: Arguments) -> bool:
         chat = self._chat(arguments, writing=True)
@@ -90,8 +88,6 @@ class Sending:
         if item.get("type") not in ("photo", "document"):
             raise bad_request("the stand-in edits photos and documents only")
         media = self._media(item["type"], item.get("media", ""), arguments, "")
-        if message.media and media.files[-1] is message.media.files[-1]:
-            media = message.media
         return self._edit(message, arguments, {**self._caption(item, arguments), "media": media, "text": ""})
 
     def edit_message_reply_markup(self, arguments: Arguments) -> Json:
@@ -101,7 +97,8 @@ class Sending:
         chat = self._chat(arguments)
         message = self._find(chat, arguments.number("message_id"), "delete")
         is_admin = chat.members.get(self._world.bot.id) == "administrator"
-        if not (message.is_from_bot or chat.kind == "private" or is_admin):
+        is_young = self._world.now() < message.date + _DELETABLE_S
+        if not (is_young and (message.is_from_bot or chat.kind == "private" or is_admin)):
             raise bad_request("message can't be deleted")
         self._world.delete(message)
         return True
@@ -173,11 +170,10 @@ class Sending:
             raise bad_request(f"there is no {kind} in the request")
         if given.startswith(("http://", "https://")):
             raise bad_request("failed to get HTTP URL content")
-        for message in (message for chat in self._world.chats.values() for message in chat.log):
-            media = message.media
-            if media and media.kind == kind and any(file.file_id == given for file in media.files):
-                return media
-        raise bad_request("wrong file identifier/HTTP URL specified")
+        media = files.sent_before(kind, given)
+        if media is None:
+            raise bad_request("wrong file identifier/HTTP URL specified")
+        return media
 
     def _say(self, chat: Chat, arguments: Arguments, content: Json) -> Json:
         asked = arguments.parsed("reply_parameters") or {}

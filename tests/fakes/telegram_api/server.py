@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -99,6 +99,11 @@ class TelegramApi(World):
     def calls_of(self, method: str) -> list[Call]:
         """Return the calls of one method, oldest first."""
         return [call for call in list(self.calls) if call.method.lower() == method.lower()]
+
+    def story(self) -> str:
+        """Return every chat as text, and the latest calls."""
+        calls = [f"  {call.method} {call.status or 'unanswered'}" for call in self.calls[-20:]]
+        return "\n".join([super().story(), "latest calls", *calls])
 
     def commands_shown_to(self, user: User, chat: Chat) -> list[str]:
         """Return the commands in the menu that a person sees in a chat."""
@@ -202,7 +207,9 @@ class TelegramApi(World):
 
         return await self._with_faults(request, call, act)
 
-    async def _with_faults(self, request: web.Request, call: Call, act: Any) -> web.StreamResponse:
+    async def _with_faults(
+        self, request: web.Request, call: Call, act: Callable[[], Awaitable[web.Response]]
+    ) -> web.StreamResponse:
         """Answer a call, unless a test has ordered something else."""
         fault = self._faults.next(call.method)
         try:
@@ -211,7 +218,7 @@ class TelegramApi(World):
             if fault and fault.kind == "delay":
                 await asyncio.sleep(fault.delay_s)
             if fault is None or fault.kind == "delay" or fault.accepted:
-                response: web.Response = await act()
+                response = await act()
             if fault and fault.kind == "hang":
                 await self._stopping.wait()
             if fault and fault.kind in ("hang", "cut"):
@@ -249,7 +256,6 @@ def _refused(error: ApiError) -> web.Response:
 
 def _hung_up(request: web.Request) -> web.Response:
     """Close the connection; the response that aiohttp asks for finds nobody."""
-    with contextlib.suppress(AttributeError):
-        assert request.transport is not None
+    if request.transport is not None:
         request.transport.close()
     return web.Response()

@@ -11,9 +11,10 @@ _SPEAKING_BOTS: dict[int, Json] = {
     LINKED_CHANNEL_ID: {"first_name": "Telegram", "is_bot": False},
 }
 _RIGHTS = (
-    "can_manage_chat can_delete_messages can_manage_video_chats can_restrict_members can_promote_members"
-    " can_change_info can_invite_users can_post_stories can_edit_stories can_delete_stories"
-).split()
+    "can_manage_chat", "can_delete_messages", "can_manage_video_chats", "can_restrict_members",
+    "can_promote_members", "can_change_info", "can_invite_users", "can_post_stories", "can_edit_stories",
+    "can_delete_stories",
+)  # fmt: skip
 
 
 def user_json(user: User) -> Json:

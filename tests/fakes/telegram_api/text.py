@@ -12,7 +12,9 @@ LONGEST_CAPTION = 1024
 BIGGEST_CALLBACK_DATA = 64
 
 _COMMAND = re.compile(r"(?<![\w/<>])/([a-zA-Z0-9_]{1,64})(?:@([a-zA-Z0-9_]{3,32}))?(?![\w/<>])")
-_TOKEN = re.compile(r"<(?P<slash>/?)(?P<name>[^<>\s/]*)(?P<rest>[^<>]*)(?P<end>>?)|&(?:lt|gt|amp|quot|#\d+|#x[\da-fA-F]+);")
+_TOKEN = re.compile(
+    r"<(?P<slash>/?)(?P<name>[^<>\s/]*)(?P<rest>[^<>]*)(?P<end>>?)|&(?:lt|gt|amp|quot|#\d+|#x[\da-fA-F]+);"
+)
 _ATTRIBUTE = re.compile(r"([\w-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))")
 _TAGS = {
     "b": "bold", "strong": "bold", "i": "italic", "em": "italic", "u": "underline", "ins": "underline",

@@ -103,17 +103,18 @@ class World:
     def wait_for(self, look: Callable[[], T], timeout_s: float = 5.0) -> T:
         """Return what `look` returns as soon as that is true.
 
-        Looks again whenever something changes here, and every 0.1 s for what changes elsewhere.
-        Raises TimeoutError with everything that was said, and the latest calls.
+        Looks again whenever something changes here, and every 0.05 s for what changes elsewhere. `look` runs
+        without the lock, so that it may ask a bot that is just then talking to this world.
+        Raises TimeoutError with the story so far.
         """
         deadline = time.monotonic() + timeout_s
-        with self.changed:
-            while not (seen := look()):
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
-                    raise TimeoutError(f"not seen within {timeout_s:g} s; this is what was:\n{self.story()}")
-                self.changed.wait(min(left_s, 0.1))
-            return seen
+        while not (seen := look()):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError(f"not seen within {timeout_s:g} s; this is what was:\n{self.story()}")
+            with self.changed:
+                self.changed.wait(min(left_s, 0.05))
+        return seen
 
     def story(self) -> str:
         """Return every chat as text, for a failing test's message."""
@@ -157,7 +158,8 @@ class World:
             message.edit_date = int(self.now())
             message.remember(message.edit_date)
             if not message.is_from_bot:
-                self._tell_message(message, "edited_channel_post" if message.chat.kind == "channel" else "edited_message")
+                is_post = message.chat.kind == "channel"
+                self._tell_message(message, "edited_channel_post" if is_post else "edited_message")
             self.changed.notify_all()
 
     def delete(self, message: Message) -> None:
@@ -175,8 +177,12 @@ class World:
             self.updates.put("callback_query", {**query, "message": seen}, f"press {user.id}", _PRESS_LIFETIME_S)
             return press
 
-    def change_member(self, chat: Chat, user: User, status: str, by: User) -> None:
+    def change_member(self, chat: Chat, user: User, status: str, by: User | None) -> None:
+        """Set somebody's status and tell the bot: by an update of its own, and as a line in the group's history."""
         with self.changed:
+            if by is None:
+                owners = [self.users[id] for id, rank in chat.members.items() if rank == "creator"]
+                by = owners[0] if user is self.bot and owners else user
             old = chat.members.get(user.id, LEFT)
             chat.members[user.id] = status
             told = "my_chat_member" if user is self.bot else "chat_member"
@@ -184,6 +190,9 @@ class World:
             change |= {"old_chat_member": member_json(user, old), "new_chat_member": member_json(user, status)}
             if user is self.bot or chat.members.get(self.bot.id) == "administrator":
                 self.updates.put(told, change, f"chat {chat.id}", _MESSAGE_LIFETIME_S)
+            was_there, is_there = (each not in (LEFT, BLOCKED) for each in (old, status))
+            if chat.kind in ("group", "supergroup") and is_there and not was_there:
+                self.say(chat, by, extra={"new_chat_members": [user_json(user)]})
             self.changed.notify_all()
 
     def origin_of(self, message: Message, hide_author: bool) -> Json:

@@ -1,0 +1,304 @@
+"""The commands, the same on every platform: their menu, and what each does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from bot import looks, words
+from bot.conversation import Talk, waiting
+from bot.messages import Choice, Command, Reply
+from snaplabel import forgetting, labels, people, registry, trainings, voices
+from snaplabel.errors import AlreadyTraining, LabelError, ModelError
+from snaplabel.registry import Card
+from snaplabel.tables import Classifier, Correction, Message, Person, Photo, TrainingRun
+
+
+@dataclass(frozen=True)
+class Known:
+    """A command with what it does; `run` gets the text after it."""
+
+    command: Command
+    run: Callable[[Talk, str], None]
+
+
+def run(talk: Talk) -> None:
+    """Do what a text beginning with "/" asks for."""
+    name, _, argument = talk.post.text[1:].strip().partition(" ")
+    known = KNOWN.get(name.lower().split("@")[0])
+    if known is None:
+        if talk.post.is_private:
+            talk.say(Reply(text=words.UNKNOWN_COMMAND))
+    elif known.command.who == "admins" and not talk.is_admin:
+        talk.say(Reply(text=words.ADMINS_ONLY, mood="error"))
+    else:
+        known.run(talk, argument.strip())
+
+
+def _help(talk: Talk, _argument: str) -> None:
+    lines = [
+        f"/{known.command.name:<9} {known.command.sentence}"
+        for known in KNOWN.values()
+        if (talk.is_admin or known.command.who == "everyone") and known.command.name != "start"
+    ]
+    talk.say(Reply("I learn what your photos show", words.HELP, table="\n".join(lines)))
+
+
+def _labels(talk: Talk, _argument: str) -> None:
+    rows = labels.counts(talk.session, talk.classifier_id)
+    if not rows:
+        how = "An admin makes one by replying to a photo with its name, or with #name as caption."
+        talk.say(Reply("No labels yet", how))
+        return
+    most = max(row.photos for row in rows) or 1
+    width = max(len(row.label.name) for row in rows)
+    lines = [f"{row.label.name:<{width}} {row.photos:>4} {'▇' * max(1, round(10 * row.photos / most))}" for row in rows]
+    few = [row.label.name for row in rows if row.photos < 5]
+    text = f"I'd like a few more photos of {voices.either(few[:3]).replace(' or ', ' and ')}." if few else ""
+    talk.say(Reply(f"{len(rows)} labels", text, table="\n".join(lines)))
+
+
+def _stats(talk: Talk, _argument: str) -> None:
+    session, classifier_id = talk.session, talk.classifier_id
+    of_photos = select(func.count()).select_from(Photo).where(Photo.classifier_id == classifier_id)
+    everything = session.scalar(of_photos) or 0
+    labelled = session.scalar(of_photos.where(Photo.label_id.is_not(None))) or 0
+    query = (
+        select(Person.name, func.count())
+        .join(Correction, Correction.person_id == Person.id)
+        .join(Photo, Photo.id == Correction.photo_id)
+        .where(Photo.classifier_id == classifier_id, Correction.taken_back_at.is_(None), Person.platform != "local")
+        .group_by(Person.id, Person.name)
+        .order_by(func.count().desc())
+        .limit(5)
+    )
+    teachers = [f"{name or 'somebody'} {count}" for name, count in session.execute(query)]
+    text = f"{everything} photos, {labelled} of them with a label."
+    if teachers:
+        text += "\nBest teachers: " + ", ".join(teachers) + "."
+    talk.say(Reply("What I've seen", text))
+
+
+def _status(talk: Talk, _argument: str) -> None:
+    session, classifier_id = talk.session, talk.classifier_id
+    model = registry.current(session, classifier_id)
+    lines = []
+    title = "Getting ready"
+    if model is not None:
+        card = Card.from_json(model.card)
+        exam = card.exam
+        title = f"v{model.version}, {len(card.labels)} labels" if card.labels else "Nothing learnt yet"
+        if card.labels:
+            lines.append("Exam: " + words.score(exam.error, exam.low, exam.high, exam.photos, exam.by) + ".")
+            lines.append(f"I say “quite sure” from {voices.percent(card.sure_at)} on.")
+    queue = waiting(session, classifier_id)
+    lines.append(f"{queue} photos are waiting for me." if queue else "No photo is waiting.")
+    running = trainings.active(session, classifier_id)
+    last = trainings.latest(session, classifier_id)
+    if running is not None:
+        lines.append(looks.training(running.state, running.kind, running.progress, None, None).plain())
+    elif last is not None and last.finished_at is not None:
+        lines.append(f"Last training: {last.finished_at:%d %b %H:%M} UTC, {last.progress.get('verdict') or 'done'}")
+    more = trainings.until_fine_tune(session, classifier_id, talk.settings.fine_tune_after)
+    if more:
+        lines.append(f"{more} more labels and I retrain from the ground up.")
+    talk.say(Reply(title, "\n".join(lines)))
+
+
+def _retrain(talk: Talk, argument: str) -> None:
+    kind = "fine_tune" if argument.lower() in ("full", "all", "everything") else "refit"
+    if trainings.active(talk.session, talk.classifier_id) is not None:
+        talk.say(Reply(text=words.ALREADY_TRAINING))
+        return
+    answer = talk.say(looks.training("queued", kind, {}, None, None))
+    try:
+        run = trainings.ask(
+            talk.session, talk.classifier_id, kind, "command", person_id=talk.person.id, answer_id=answer.id
+        )
+    except AlreadyTraining:
+        answer.content = Reply(text=words.ALREADY_TRAINING).to_json()
+        return
+    talk.rings.append(("train.run", run.id))
+
+
+def _models(talk: Talk, _argument: str) -> None:
+    versions = registry.versions(talk.session, talk.classifier_id)[:15]
+    if not versions:
+        talk.say(Reply("No models yet", "The first one comes with the first two labels."))
+        return
+    table = "\n".join(map(looks.model_line, versions))
+    talk.say(Reply("Models, newest first", "● answers now   ○ waits for an admin", table))
+
+
+def _rollback(talk: Talk, argument: str) -> None:
+    wanted = argument.lower().removeprefix("v")
+    if wanted and not wanted.isdecimal():
+        talk.say(Reply(text="Write /rollback, or /rollback 3 for a certain version.", mood="error"))
+        return
+    try:
+        model = registry.rollback(talk.session, talk.classifier_id, int(wanted[:9]) if wanted else None)
+    except ModelError as error:
+        talk.say(Reply(text=str(error), mood="error"))
+        return
+    talk.say(Reply(f"Back to v{model.version}", "It answers from now on. /models lists all versions.", mood="sure"))
+
+
+def _cancel(talk: Talk, _argument: str) -> None:
+    run = trainings.cancel(talk.session, talk.classifier_id)
+    talk.say(Reply(text="Stopping the training…" if run is not None else words.NOTHING_TO_CANCEL))
+
+
+def _use(talk: Talk, argument: str) -> None:
+    session = talk.session
+    if not argument:
+        names = [one.name for one in session.scalars(select(Classifier).order_by(Classifier.name))]
+        here = session.get(Classifier, talk.classifier_id)
+        text = f"There are: {', '.join(names)}. /use NAME switches, and makes a new one when I don't know the name."
+        talk.say(Reply(f"This chat uses “{here.name if here else '?'}”", text))
+        return
+    try:
+        name = labels.clean(argument)
+    except LabelError:
+        talk.say(Reply(text="A classifier's name needs at least one letter and at most 40.", mood="error"))
+        return
+    found = people.classifier(session, name)
+    if found is None:
+        talk.message.draft = name
+        yes = Choice(f"Make the classifier “{name}”", f"classifier:{talk.message.id}", "good")
+        talk.say(Reply(text=f"I have no classifier “{name}” yet. Make a new one?", choices=((yes,),)))
+        return
+    talk.chat.classifier_id = found.id
+    talk.say(Reply(f"This chat now uses “{found.name}”", "Its labels, photos and models are its own."))
+
+
+def _make_classifier(talk: Talk, numbers: list[str]) -> None:
+    asked = _asked(talk, numbers)
+    if asked is None or not asked.draft:
+        return
+    if not talk.is_admin:
+        talk.say(Reply(text=words.ADMINS_ONLY, mood="error"))
+        return
+    made = people.make_classifier(talk.session, asked.draft)
+    talk.chat.classifier_id = made.id
+    asked.draft = None
+    talk.rings.append(("train.prepare", made.id))
+    how = "Send photos and reply with their labels to teach it."
+    _replace(talk, asked, Reply(f"This chat now uses “{made.name}”", how))
+
+
+def _forget(talk: Talk, _argument: str) -> None:
+    mine = forgetting.count(talk.session, talk.person)
+    if not mine.photos and not mine.corrections:
+        talk.say(Reply(text="I keep no photos and no corrections of yours."))
+        return
+    yes = Choice("Erase them", f"forget:{talk.message.id}", "danger")
+    no = Choice("Keep them", f"keep:{talk.message.id}")
+    text = f"I have {mine.photos} photos and {mine.corrections} corrections of yours. Erase them for good?"
+    talk.say(Reply("Forget you?", text, choices=((yes, no),)))
+
+
+def _forget_yes(talk: Talk, numbers: list[str]) -> None:
+    asked = _asked(talk, numbers, own=True)
+    if asked is None:
+        return
+    needed = talk.settings.votes_needed
+    gone = forgetting.forget(talk.session, talk.person, keep_message_id=asked.id, votes_needed=needed)
+    talk.erased.extend(gone.store_keys)
+    for answer_id in gone.answer_ids:
+        forgetting.blank(talk.session, answer_id, Reply(text=words.ERASED).to_json())
+    text = f"{gone.photos} photos and {gone.corrections} corrections are erased."
+    if gone.versions:
+        text += f" They had taught {', '.join(f'v{n}' for n in gone.versions[-8:])}; I'm refitting without them."
+    _replace(talk, asked, Reply("Forgotten", text))
+    talk.rings.extend(("train.learn", classifier_id) for classifier_id in gone.classifier_ids)
+
+
+def _forget_no(talk: Talk, numbers: list[str]) -> None:
+    asked = _asked(talk, numbers, own=True)
+    if asked is not None:
+        _replace(talk, asked, Reply(text=words.KEPT))
+
+
+def _promote(talk: Talk, argument: str) -> None:
+    _decide(talk, argument, publish=True)
+
+
+def _discard(talk: Talk, argument: str) -> None:
+    _decide(talk, argument, publish=False)
+
+
+def _decide(talk: Talk, argument: str, *, publish: bool) -> None:
+    number = argument.lower().removeprefix("v")
+    if not talk.is_admin:
+        talk.say(Reply(text=words.ADMINS_ONLY, mood="error"))
+        return
+    try:
+        if not number.isdecimal():
+            raise ModelError("Say which version: /models lists them.")
+        model = registry.find(talk.session, talk.classifier_id, int(number[:9]))
+        if publish:
+            registry.publish(talk.session, model)
+            talk.say(Reply(f"v{model.version} is live", "An admin published it.", mood="sure"))
+        else:
+            registry.discard(talk.session, model)
+            talk.say(Reply(f"v{model.version} is put aside", "/models still lists it.", mood="unknown"))
+    except ModelError as error:
+        talk.say(Reply(text=str(error), mood="error"))
+
+
+def _asked(talk: Talk, numbers: list[str], *, own: bool = False) -> Message | None:
+    """The command that a button belongs to; says why when it is not this chat's, or not this person's."""
+    ids = [int(number) for number in numbers if number.isdecimal() and len(number) < 19]
+    asked = talk.session.get(Message, ids[0]) if ids else None
+    if asked is None or asked.chat_id != talk.chat.id or asked.answer_id is None:
+        talk.say(Reply(text=words.OLD_BUTTON))
+        return None
+    if own and asked.person_id != talk.person.id:
+        talk.say(Reply(text=words.NOT_YOURS))
+        return None
+    return asked
+
+
+def _replace(talk: Talk, asked: Message, reply: Reply) -> None:
+    """Show this in the message that asked."""
+    from bot import answers
+    from snaplabel.tables import Answer
+
+    answer = talk.session.get(Answer, asked.answer_id)
+    if answer is not None:
+        answers.show(talk.session, answer, reply)
+
+
+def training_reply(run: TrainingRun) -> Reply:
+    """What the chat that asked for this training sees of it now."""
+    return looks.training(run.state, run.kind, run.progress, run.failure, run.picture)
+
+
+PRESSES: dict[str, Callable[[Talk, list[str]], None]] = {
+    "classifier": _make_classifier,
+    "forget": _forget_yes,
+    "keep": _forget_no,
+    "promote": lambda talk, numbers: _promote(talk, "".join(numbers)),
+    "discard": lambda talk, numbers: _discard(talk, "".join(numbers)),
+}
+
+KNOWN: dict[str, Known] = {
+    known.command.name: known
+    for known in (
+        Known(Command("start", "what this is"), _help),
+        Known(Command("help", "what I can do"), _help),
+        Known(Command("labels", "all labels and their photos"), _labels),
+        Known(Command("stats", "photos and teachers"), _stats),
+        Known(Command("status", "model, exam score, queue, training"), _status),
+        Known(Command("models", "all versions"), _models),
+        Known(Command("forget", "erase my photos and corrections"), _forget),
+        Known(Command("retrain", "train now; “full” for the whole network", "admins", "full"), _retrain),
+        Known(Command("cancel", "stop the training", "admins"), _cancel),
+        Known(Command("rollback", "back to an earlier version", "admins", "version"), _rollback),
+        Known(Command("promote", "publish a waiting version", "admins", "version"), _promote),
+        Known(Command("discard", "put a waiting version aside", "admins", "version"), _discard),
+        Known(Command("use", "bind this chat to a classifier", "admins", "name"), _use),
+    )
+}
+
+MENU: tuple[Command, ...] = tuple(known.command for known in KNOWN.values())

@@ -1,0 +1,220 @@
+"""What we answer to each post: plain synchronous code on a database session; no platform, no network."""
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from bot import answers, looks, words
+from bot.messages import Choice, Incoming, Reply
+from snaplabel import corrections, labels, people
+from snaplabel.errors import LabelError
+from snaplabel.settings import Settings
+from snaplabel.tables import Answer, Chat, Correction, Label, Message, Person, Photo
+
+MAX_WORDS_OF_A_LABEL = 5
+
+
+class NotYet(Exception):
+    """The photo that this is about is still being taken in; try again in a moment."""
+
+
+@dataclass
+class Talk:
+    """One post being answered. rings: (task, id) to be enqueued, erased: store keys to be deleted, after the commit."""
+
+    session: Session
+    settings: Settings
+    post: Incoming
+    message: Message
+    chat: Chat
+    person: Person
+    rings: list[tuple[str, int]] = field(default_factory=list)
+    erased: list[str] = field(default_factory=list)
+
+    @property
+    def is_admin(self) -> bool:
+        named = people.is_admin(self.settings.admins, self.post.platform, self.post.person)
+        return self.post.is_admin or named
+
+    @property
+    def classifier_id(self) -> int:
+        return self.chat.classifier_id
+
+    def say(self, reply: Reply) -> Answer:
+        answer = answers.say(self.session, self.chat, reply, reply_to=answers.reply_handle(self.message))
+        self.message.answer_id = answer.id
+        return answer
+
+
+def respond(talk: Talk) -> None:
+    """Answer a post that is no photo: a command, a reply, a button, a thing we can't use."""
+    from bot import commands, presses
+
+    post = talk.post
+    if post.kind == "unusable":
+        if talk.post.is_private or post.what == "document":
+            talk.say(Reply(text=words.UNUSABLE.get(post.what, words.UNUSABLE["document"]), mood="error"))
+    elif post.kind == "deleted":
+        _forget_waiting(talk)
+    elif post.kind == "press":
+        presses.run(talk)
+    elif post.text.startswith("/"):
+        commands.run(talk)
+    elif post.reply_to and (about := _about(talk, post.reply_to)) is not None:
+        _named(talk, about, post.text)
+    elif post.is_private:
+        talk.say(Reply(text=words.HINT))
+
+
+def announce(session: Session, settings: Settings, message: Message) -> None:
+    """Put the answer under a photo (or its album), or bring the one that is there up to date."""
+    chat = session.get(Chat, message.chat_id)
+    assert chat is not None
+    answer = session.get(Answer, message.answer_id) if message.answer_id else None
+    if message.album is None:
+        reply = looks.photo(session, settings, message)
+        if answer is None:
+            answer = answers.say(session, chat, reply, reply_to=answers.reply_handle(message))
+        else:
+            answers.show(session, answer, reply)
+        message.answer_id = answer.id
+        return
+    posts = album(session, message)
+    answer = session.scalar(select(Answer).where(Answer.chat_id == chat.id, Answer.album == message.album))
+    reply = looks.album(session, settings, posts)
+    if answer is None:
+        first = answers.reply_handle(posts[0])
+        answer = answers.say(session, chat, reply, reply_to=first, album=message.album)
+    else:
+        answers.show(session, answer, reply)
+    for post in posts:
+        post.answer_id = answer.id
+
+
+def album(session: Session, message: Message) -> list[Message]:
+    """The photos that were posted together with this one, in order."""
+    query = select(Message).where(Message.chat_id == message.chat_id, Message.album == message.album)
+    return list(session.scalars(query.order_by(Message.id)))
+
+
+def vote(talk: Talk, picture: Photo, label: Label) -> None:
+    """Record this person's vote, and ring for a refit when it changes what is accepted."""
+    outcome = corrections.vote(
+        talk.session,
+        picture,
+        talk.person,
+        label,
+        is_admin=talk.is_admin,
+        votes_needed=talk.settings.votes_needed,
+    )
+    if outcome.changed:
+        talk.rings.append(("train.learn", picture.classifier_id))
+
+
+def _about(talk: Talk, reply_to: str) -> Message | None:
+    """The photo post that a reply is about: itself, or the one that our message answers. None: something else."""
+    session, chat = talk.session, talk.chat
+    query = select(Message).where(Message.chat_id == chat.id, Message.platform_id == reply_to)
+    direct = session.scalars(query.order_by(Message.position)).first()
+    if direct is None:
+        answered = select(Answer.id).where(Answer.chat_id == chat.id, Answer.platform_id == reply_to)
+        direct = session.scalars(select(Message).where(Message.answer_id.in_(answered)).order_by(Message.id)).first()
+    if direct is None or direct.state in ("failed", "gone"):
+        return None
+    if direct.photo_id is None:
+        if direct.state == "received" and (direct.payload or {}).get("kind") == "photo":
+            raise NotYet
+        return None
+    return direct
+
+
+def _named(talk: Talk, about: Message, text: str) -> None:
+    """Somebody replied with what the photo shows."""
+    number, _, rest = text.partition(":") if ":" in text else text.partition(" ")
+    if about.album is not None and number.strip(" .").isdecimal() and rest.strip():
+        posts = album(talk.session, about)
+        index = int(number.strip(" .")) - 1
+        if 0 <= index < len(posts) and posts[index].photo_id is not None:
+            about, text = posts[index], rest
+    picture = talk.session.get(Photo, about.photo_id)
+    assert picture is not None
+    to_a_photo = talk.post.reply_to == about.platform_id
+    try:
+        name = labels.clean(text.strip().lstrip("#"))
+        meant = labels.meant(talk.session, picture.classifier_id, name)
+    except LabelError as error:
+        if not to_a_photo or talk.post.is_private:
+            talk.say(Reply(text=str(error), mood="error"))
+        return None
+    if meant.label is not None and meant.is_sure:
+        vote(talk, picture, meant.label)
+        return announce(talk.session, talk.settings, about)
+    if meant.label is None and to_a_photo and not talk.post.is_private and len(name.split()) > 2:
+        return None  # People talk about photos; not every word is meant for us.
+    about.draft = name
+    _ask_about_draft(talk, about, meant.label)
+    return None
+
+
+def _ask_about_draft(talk: Talk, about: Message, near: Label | None) -> None:
+    """Ask what was meant by a name that is no label: a near one, a new one, or one of those there are."""
+    name = about.draft or ""
+    rows: list[tuple[Choice, ...]] = []
+    text = words.no_such_label(name)
+    if near is not None:
+        text = words.did_you_mean(name, near.name)
+        rows.append((Choice(f"✓ {near.name}", f"as:{about.id}:{near.id}", "good"),))
+    if talk.is_admin:
+        text = text if near is not None else words.make_new(name)
+        style = "plain" if near is not None else "good"
+        rows.append((Choice(f"Make the new label “{name}”", f"new:{about.id}", style),))
+    if near is None and not talk.is_admin:
+        listed = looks.label_list(talk.session, about, talk.classifier_id, 0, text)
+        return show_under(talk, about, listed)
+    rows.append((Choice(words.SOMETHING_ELSE, f"else:{about.id}:0"), Choice("← Back", f"back:{about.id}")))
+    return show_under(talk, about, Reply(text=text, choices=tuple(rows)))
+
+
+def show_under(talk: Talk, about: Message, reply: Reply) -> None:
+    """Show this in the answer under a photo; a photo that has none yet gets one."""
+    answer = talk.session.get(Answer, about.answer_id) if about.answer_id else None
+    if answer is None:
+        announce(talk.session, talk.settings, about)
+        answer = talk.session.get(Answer, about.answer_id)
+    assert answer is not None
+    answers.show(talk.session, answer, reply)
+
+
+def _forget_waiting(talk: Talk) -> None:
+    """A post was deleted by its sender: what was not answered yet will not be."""
+    query = select(Message).where(
+        Message.chat_id == talk.chat.id,
+        Message.platform_id == talk.post.reply_to,
+        Message.state.in_(("received", "waiting", "classified")),
+    )
+    for message in talk.session.scalars(query):
+        message.state, message.payload = "gone", None
+
+
+def receipts(session: Session, settings: Settings, platforms: tuple[str, ...], model_id: int) -> int:
+    """After a new model came into force: say under each corrected photo what it makes of it now; how many were told."""
+    from snaplabel.tables import Prediction
+
+    query = (
+        select(Message)
+        .join(Prediction, Prediction.photo_id == Message.photo_id)
+        .where(Prediction.model_id == model_id, Message.platform.in_(platforms), Message.answer_id.is_not(None))
+        .where(Message.state == "answered", Message.photo_id.in_(select(Correction.photo_id)))
+    )
+    messages = session.scalars(query.order_by(Message.id.desc()).limit(50)).all()
+    for message in messages:
+        announce(session, settings, message)
+    return len(messages)
+
+
+def waiting(session: Session, classifier_id: int) -> int:
+    """How many photos of this classifier await their answer."""
+    query = select(func.count()).select_from(Message).join(Photo, Photo.id == Message.photo_id)
+    found = session.scalar(query.where(Message.state == "waiting", Photo.classifier_id == classifier_id))
+    return found or 0

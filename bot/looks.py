@@ -1,0 +1,221 @@
+"""How a photo's answer looks now: read from the database, so that it can be drawn again at any time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from bot import words
+from bot.messages import Choice, Reply
+from snaplabel import labels, photos, trainings, voices
+from snaplabel.registry import Card
+from snaplabel.settings import Settings
+from snaplabel.tables import Correction, Label, Message, Model, Person, Photo, Prediction
+
+LABELS_A_PAGE = 10
+Rows = tuple[tuple[Choice, ...], ...]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model said of a photo, with names: top (label id, name, probability)."""
+
+    top: tuple[tuple[int, str, float], ...]
+    voice: str
+    version: int
+
+    @property
+    def named(self) -> list[tuple[str, float]]:
+        return [(name, chance) for _, name, chance in self.top]
+
+    @property
+    def shortlist(self) -> int:
+        """How many of the first labels "one of these" names."""
+        return voices.shortlist(self.named)
+
+    @property
+    def title(self) -> str:
+        return voices.guess(self.voice, self.named, self.shortlist)[0]
+
+
+def refusal(reason: str) -> str:
+    """Why a photo can't be used, for its sender."""
+    return voices.REFUSALS.get(reason, voices.REFUSALS["trouble"])
+
+
+def seen(session: Session, photo_id: int) -> list[Seen]:
+    """What the models said of this photo, oldest first; labels that were archived since are left out."""
+    query = (
+        select(Prediction, Model.version)
+        .join(Model, Model.id == Prediction.model_id)
+        .where(Prediction.photo_id == photo_id)
+        .order_by(Prediction.id)
+    )
+    found = []
+    for prediction, version in session.execute(query):
+        top = [(label_id, session.get(Label, label_id), chance) for label_id, chance in prediction.top]
+        named = tuple((n, label.name, p) for n, label, p in top if label is not None and label.archived_at is None)
+        found.append(Seen(named, prediction.voice, version))
+    return found
+
+
+def photo(session: Session, settings: Settings, message: Message) -> Reply:
+    """The answer under one photo."""
+    if message.failure is not None:
+        return Reply(text=refusal(message.failure), mood="error")
+    picture = session.get(Photo, message.photo_id) if message.photo_id else None
+    if picture is None:
+        return Reply(text=words.GETTING_READY)
+    said = seen(session, picture.id)
+    votes = _votes(session, picture)
+    twin = photos.like(session, picture)
+    if twin is not None and twin.label_id is not None:
+        return _taught(session, settings, message, picture, twin, said, votes)
+    if not said:
+        return Reply(text=words.GETTING_READY)
+    latest = said[-1]
+    title, text = voices.guess(latest.voice, latest.named, latest.shortlist)
+    if votes:
+        heard = " ".join(words.said(person.name, label.name) for person, label in votes)
+        text = f"{text}\n{heard} {words.waits_for_votes()}"
+    return Reply(title, text, choices=_guesses(session, message, latest), mood=latest.voice)
+
+
+def _taught(
+    session: Session,
+    settings: Settings,
+    message: Message,
+    picture: Photo,
+    twin: Photo,
+    said: list[Seen],
+    votes: list[tuple[Person, Label]],
+) -> Reply:
+    """The answer once people said what the photo shows."""
+    label = session.get(Label, twin.label_id)
+    assert label is not None
+    teachers = [person for person, voted in (votes or _votes(session, twin)) if voted.id == label.id]
+    name = teachers[-1].name if teachers else ""
+    rows: Rows = ((Choice("Change…", f"else:{message.id}:0"), Choice("Take back", f"undo:{message.id}")),)
+    if not votes:  # Somebody said it of this very picture before; here it only has to be remembered.
+        rows = (
+            (Choice(f"✓ {label.name}", f"as:{message.id}:{label.id}", "good"),),
+            (Choice(words.SOMETHING_ELSE, f"else:{message.id}:0"),),
+        )
+        return Reply(label.name, words.told(name) + ".", choices=rows, mood="taught")
+    text = words.said(name, label.name)
+    if len(said) > 1 and said[-1].version != said[0].version and said[-1].top:
+        before = said[0].title if said[0].top and said[0].title != said[-1].title else None
+        text += " " + words.now_says(said[-1].version, said[-1].title, before)
+    else:
+        more = trainings.until_fine_tune(session, picture.classifier_id, settings.fine_tune_after)
+        text += " " + words.thanks(more)
+    return Reply(label.name, text, choices=rows, mood="taught")
+
+
+def _votes(session: Session, picture: Photo) -> list[tuple[Person, Label]]:
+    query = (
+        select(Person, Label)
+        .join(Correction, Correction.person_id == Person.id)
+        .join(Label, Label.id == Correction.label_id)
+        .where(Correction.photo_id == picture.id, Correction.taken_back_at.is_(None))
+        .order_by(Correction.changed_at)
+    )
+    return [(person, label) for person, label in session.execute(query)]
+
+
+def _guesses(session: Session, message: Message, latest: Seen) -> Rows:
+    """Buttons: right, the two next guesses, something else."""
+    rows: list[tuple[Choice, ...]] = []
+    if latest.top:
+        first, *others = latest.top[:3]
+        rows.append((Choice(f"✓ {first[1]}", f"as:{message.id}:{first[0]}", "good"),))
+        if others:
+            rows.append(tuple(Choice(name, f"as:{message.id}:{label_id}") for label_id, name, _ in others))
+    has_labels = session.scalar(
+        select(Label.id).join(Photo, Photo.classifier_id == Label.classifier_id).where(Photo.id == message.photo_id)
+    )
+    if has_labels is not None:
+        rows.append((Choice(words.SOMETHING_ELSE, f"else:{message.id}:0"),))
+    return tuple(rows)
+
+
+def label_list(session: Session, message: Message, classifier_id: int, page: int, text: str = "") -> Reply:
+    """All labels as buttons, a page at a time."""
+    known = labels.every(session, classifier_id)
+    shown = known[page * LABELS_A_PAGE : (page + 1) * LABELS_A_PAGE]
+    buttons = [Choice(label.name, f"as:{message.id}:{label.id}") for label in shown]
+    rows: list[tuple[Choice, ...]] = [tuple(buttons[n : n + 2]) for n in range(0, len(buttons), 2)]
+    last = [Choice("← Back", f"back:{message.id}")]
+    if page:
+        last.append(Choice("↑ Earlier", f"else:{message.id}:{page - 1}"))
+    if len(known) > (page + 1) * LABELS_A_PAGE:
+        last.append(Choice("More ↓", f"else:{message.id}:{page + 1}"))
+    rows.append(tuple(last))
+    return Reply(text=text or words.which_one(), choices=tuple(rows))
+
+
+def album(session: Session, settings: Settings, posts: Sequence[Message]) -> Reply:
+    """The one answer under an album: a line a photo, and a button a photo to set it right."""
+    lines, buttons = [], []
+    for n, message in enumerate(posts, start=1):
+        if message.failure is not None:
+            lines.append(f"{n}. {refusal(message.failure)}")
+            continue
+        picture = session.get(Photo, message.photo_id) if message.photo_id else None
+        twin = photos.like(session, picture) if picture else None
+        said = seen(session, picture.id) if picture else []
+        buttons.append(Choice(str(n), f"pick:{message.id}"))
+        if picture and twin and twin.label_id:
+            label = session.get(Label, twin.label_id)
+            teachers = [person.name for person, _ in _votes(session, twin)]
+            lines.append(f"{n}. {label.name if label else '?'} ✓ {words.told(teachers[-1] if teachers else '')}")
+        elif said:
+            lines.append(f"{n}. {words.line(said[-1].voice, said[-1].named, said[-1].shortlist)}")
+        else:
+            lines.append(f"{n}. …")
+    rows = tuple(tuple(buttons[n : n + 5]) for n in range(0, len(buttons), 5))
+    hint = "Wrong? Press its number." if buttons else ""
+    return Reply(f"{len(posts)} photos", "\n".join((*lines, hint)).strip(), choices=rows)
+
+
+def training(state: str, kind: str, progress: dict[str, object], failure: str | None, picture: str | None) -> Reply:
+    """A training as its chat sees it, from asked-for to old score → new score."""
+    name = "Full training" if kind == "fine_tune" else "Training"
+    if state == "failed":
+        return Reply(f"{name} failed", failure or "Something went wrong on my side.", mood="error")
+    if state == "cancelled":
+        return Reply(f"{name} stopped", "Nothing was changed.", mood="unknown")
+    if state in ("queued", "running"):
+        done = progress.get("done")
+        share = float(done) if isinstance(done, int | float) else 0.0
+        parts = [words.bar(share), str(progress.get("step") or ("waiting for its turn" if state == "queued" else ""))]
+        if progress.get("epochs"):
+            error = progress.get("error_rate")
+            so_far = f", {voices.percent(1 - error)} right so far" if isinstance(error, int | float) else ""
+            parts.append(f"epoch {progress.get('epoch')} of {progress.get('epochs')}{so_far}")
+        return Reply(f"{name}…", "\n".join(part for part in parts if part), progress=share)
+    old, new, version = progress.get("old_error"), progress.get("new_error"), progress.get("version")
+    verdict = str(progress.get("verdict") or "")
+    if version is None:
+        return Reply(f"{name} done", verdict or "There was nothing new to learn.")
+    if isinstance(new, int | float):
+        before = f"{voices.percent(1 - old)} right → " if isinstance(old, int | float) else ""
+        scores = f"{before}{voices.percent(1 - new)} right on the exam"
+    else:
+        scores = "no exam yet: a few more labelled photos, and I can grade myself"
+    text = f"{scores}\n{verdict}".strip()
+    if progress.get("published"):
+        return Reply(f"v{version} is live", text, picture=picture, mood="sure")
+    rows = ((Choice("Publish it anyway", f"promote:{version}"), Choice("Discard", f"discard:{version}", "danger")),)
+    return Reply(f"v{version} is not better", text, picture=picture, choices=rows, mood="maybe")
+
+
+def model_line(model: Model) -> str:
+    """A version in one line."""
+    card = Card.from_json(model.card)
+    mark = {"current": "●", "candidate": "○", "discarded": "✕"}.get(model.state, " ")
+    exam = card.exam
+    right = f"{voices.percent(1 - exam.error)} right" if exam.error is not None else "not examined"
+    kind = {"refit": "head", "fine_tune": "full", "backbone": "start"}.get(model.kind, model.kind)
+    return f"{mark} v{model.version:<3} {kind:<5} {right:<14} {model.created_at:%d %b %H:%M}"

@@ -1,0 +1,165 @@
+"""The browser chat's door: who may come in, as whom, and how often. No web framework; the platform asks here."""
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+from snaplabel import labels
+from snaplabel.errors import LabelError, SettingsError
+from snaplabel.settings import Settings
+
+COOKIE = "snaplabel"
+COOKIE_AGE_S = 365 * 24 * 3600
+# A page of another site can't send a header of its own choosing without being allowed to.
+HEADER = "x-snaplabel"
+MAX_NAME = 40
+PHOTOS_A_MINUTE = 60
+POSTS_A_MINUTE = 120
+TRIES_A_MINUTE = 20
+# The limiter remembers so many clients, the least recent one goes first.
+MAX_CLIENTS = 10_000
+
+
+def web_token(settings: Settings) -> str:
+    """The admin token of the web chat: the given one, or the one kept in the home folder, made when it is not there.
+
+    The front door calls this too, to print the address. Raises SettingsError when the file can't be read or written.
+    """
+    if settings.web_token:
+        return settings.web_token
+    path = settings.home / "web-token"
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return _kept_token(path)
+        with os.fdopen(handle, "w") as file:
+            token = secrets.token_urlsafe()
+            file.write(token)
+        return token
+    except OSError as error:
+        raise SettingsError(
+            f"{path} can't be read or written: {error.strerror}. Or set SNAPLABEL_WEB_TOKEN."
+        ) from error
+
+
+def _kept_token(path: Path) -> str:
+    # Another process may have made the file a moment ago and not have written yet.
+    for _ in range(50):
+        if token := path.read_text().strip():
+            return token
+        time.sleep(0.02)
+    raise SettingsError(f"{path} is empty. Delete it, and a new token is made.")
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Somebody with a cookie. person: random and for ever theirs; public: what other pages may know of it."""
+
+    person: str
+    name: str = ""
+    is_admin: bool = False
+
+    @property
+    def public(self) -> str:
+        return public_id(self.person)
+
+    def called(self, name: str) -> "Visitor":
+        """The same person under another name. Raises LabelError, worded for a person."""
+        if not name.strip():
+            return replace(self, name="")
+        try:
+            return replace(self, name=labels.clean(name))
+        except LabelError as error:
+            raise LabelError(f"A name needs at least one letter and at most {MAX_NAME}.") from error
+
+
+def public_id(person: str) -> str:
+    """What pages call a person by: enough to tell people apart, nothing to pass for one."""
+    return hashlib.sha256(f"person {person}".encode()).hexdigest()[:10]
+
+
+class Door:
+    """Tokens, invites and cookies, all made from the one secret: change that, and everybody has to be invited again."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+        self.invite = base64.urlsafe_b64encode(self._derive("invite")[:18]).decode()
+        self._seal = URLSafeTimedSerializer(self._derive("cookie"), salt="visitor")
+
+    def is_token(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode(), self._token)
+
+    def is_invite(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode(), self.invite.encode())
+
+    def is_bearer(self, header: str) -> bool:
+        """Whether an Authorization header carries the admin token."""
+        scheme, _, given = header.partition(" ")
+        return scheme.lower() == "bearer" and self.is_token(given.strip())
+
+    def seal(self, visitor: Visitor) -> str:
+        """The cookie of a visitor, signed."""
+        return str(self._seal.dumps([visitor.person, visitor.name, visitor.is_admin]))
+
+    def open(self, cookie: str | None) -> Visitor | None:
+        """Whose cookie this is; None when it is absent, forged, too old or of another token."""
+        if not cookie:
+            return None
+        try:
+            person, name, is_admin = self._seal.loads(cookie, max_age=COOKIE_AGE_S)
+        except (BadSignature, ValueError, TypeError):
+            return None
+        return Visitor(str(person), str(name), is_admin is True)
+
+    def welcome(self, visitor: Visitor | None, *, as_admin: bool) -> Visitor:
+        """Who somebody is after following a link: the one they were, perhaps promoted, or somebody new."""
+        known = visitor or Visitor(secrets.token_hex(16))
+        return replace(known, is_admin=known.is_admin or as_admin)
+
+    def _derive(self, purpose: str) -> bytes:
+        return hmac.digest(self._token, f"snaplabel web {purpose}".encode(), "sha256")
+
+
+def is_same_origin(headers: Mapping[str, str]) -> bool:
+    """Whether a page of this very site sent a request. headers: by lower-case name.
+
+    Sec-Fetch-Site can't be set by a page. Browsers leave it out on plain http away from localhost; there the Origin
+    must name the host that was asked.
+    """
+    if HEADER not in headers:
+        return False
+    if site := headers.get("sec-fetch-site"):
+        return site == "same-origin"
+    return bool(headers.get("host")) and urlsplit(headers.get("origin", "")).netloc == headers.get("host")
+
+
+class Limiter:
+    """So many things a minute for each client, counted over the last minute."""
+
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute = per_minute
+        self._seen: dict[str, deque[float]] = {}
+
+    def allows(self, client: str) -> bool:
+        """Whether the client may do one more, which is then counted."""
+        moment = time.monotonic()
+        times = self._seen.pop(client, None) or deque(maxlen=self.per_minute)
+        self._seen[client] = times
+        if len(self._seen) > MAX_CLIENTS:
+            del self._seen[next(iter(self._seen))]
+        if len(times) == self.per_minute and moment - times[0] < 60:
+            return False
+        times.append(moment)
+        return True

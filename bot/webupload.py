@@ -1,0 +1,160 @@
+"""Uploads of the browser chat, read from the wire a file at a time: what is too large never fills the memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from snaplabel.images import MAX_BYTES
+
+MAX_FILES = 10
+MAX_FIELD_BYTES = 8 * 1024
+# A sender that says nothing for this long has gone into a tunnel; the page sends again by itself.
+SILENCE_S = 30.0
+
+TOO_HEAVY = "That file is larger than 20 MB. Please send it as a photo, or smaller."
+TOO_MANY = f"At most {MAX_FILES} photos at a time, please."
+GARBLED = "That upload arrived garbled. Please send it again."
+TOO_SLOW = "That upload took too long. Please send it again."
+
+
+class UploadError(Exception):
+    """An upload that can't be taken. status: of HTTP; the text is a sentence for its sender."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+@dataclass
+class Part:
+    """One field or file of a form. filename None: a field."""
+
+    name: str = ""
+    filename: str | None = None
+    data: bytearray = field(default_factory=bytearray)
+
+
+async def chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises UploadError after SILENCE_S without a byte."""
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE_S):
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            raise UploadError(408, TOO_SLOW) from None
+        if chunk is None:
+            return
+        yield chunk
+
+
+async def whole(stream: AsyncIterator[bytes]) -> bytes:
+    """A body that is one file. Raises UploadError."""
+    data = bytearray()
+    async for chunk in chunks(stream):
+        if len(data) + len(chunk) > MAX_BYTES:
+            await drain(stream)
+            raise UploadError(413, TOO_HEAVY)
+        data += chunk
+    return bytes(data)
+
+
+async def parts(stream: AsyncIterator[bytes], content_type: str) -> AsyncIterator[Part]:
+    """The parts of a multipart form, each as soon as it is complete. Raises UploadError.
+
+    Only one file is in memory at a time, of at most MAX_BYTES.
+    """
+    kind, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise UploadError(415, "Send photos as a form (multipart/form-data).")
+    form = _Form(boundary)
+    files = 0
+    try:
+        async for chunk in chunks(stream):
+            for part in form.feed(chunk):
+                files += part.filename is not None
+                if files > MAX_FILES:
+                    raise UploadError(413, TOO_MANY)
+                yield part
+        if not form.is_whole:
+            raise UploadError(400, GARBLED)
+    except FormParserError:
+        raise UploadError(400, GARBLED) from None
+    except UploadError as error:
+        if error.status == 413:
+            await drain(stream)
+        raise
+
+
+async def drain(stream: AsyncIterator[bytes]) -> None:
+    """Read on and forget, up to a whole album: a browser that is still sending would not hear our answer."""
+    left = MAX_FILES * MAX_BYTES
+    async for chunk in chunks(stream):
+        left -= len(chunk)
+        if left < 0:
+            return
+
+
+class _Form:
+    """The parser's callbacks, gathered into parts."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self.is_whole = False
+        self._part = Part()
+        self._header = bytearray()
+        self._value = bytearray()
+        self._done: list[Part] = []
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._on_part_begin,
+                "on_part_data": self._on_part_data,
+                "on_part_end": self._on_part_end,
+                "on_header_begin": self._on_header_begin,
+                "on_header_field": self._on_header_field,
+                "on_header_value": self._on_header_value,
+                "on_header_end": self._on_header_end,
+                "on_end": self._on_end,
+            },
+        )
+
+    def feed(self, chunk: bytes) -> list[Part]:
+        """The parts that this chunk completed."""
+        self._parser.write(chunk)
+        done, self._done = self._done, []
+        return done
+
+    def _on_part_begin(self) -> None:
+        self._part = Part()
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        most = MAX_BYTES if self._part.filename is not None else MAX_FIELD_BYTES
+        if len(self._part.data) + end - start > most:
+            too_long = "That is too much text for one message."
+            raise UploadError(413, TOO_HEAVY if self._part.filename is not None else too_long)
+        self._part.data += data[start:end]
+
+    def _on_part_end(self) -> None:
+        self._done.append(self._part)
+
+    def _on_header_begin(self) -> None:
+        self._header, self._value = bytearray(), bytearray()
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _on_header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            _, options = parse_options_header(bytes(self._value))
+            self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
+            filename = options.get(b"filename")
+            self._part.filename = None if filename is None else filename.decode("utf-8", "replace")
+
+    def _on_end(self) -> None:
+        self.is_whole = True

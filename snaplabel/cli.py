@@ -1,0 +1,136 @@
+"""The front door: one command, one function, imported when it is called, so that `--help` answers at once."""
+
+import argparse
+import importlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from snaplabel import __version__
+from snaplabel.errors import SettingsError, SnaplabelError
+
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
+# Each function takes (settings, args) and returns an exit code.
+COMMANDS = {
+    "up": "snaplabel.services:up",
+    "bot": "snaplabel.services:bot",
+    "worker": "snaplabel.services:worker",
+    "trainer": "snaplabel.services:trainer",
+    "scheduler": "snaplabel.services:scheduler",
+    "demo": "snaplabel.services:demo",
+    "import": "snaplabel.commands.importing:import_",
+    "train": "snaplabel.commands.learning:train",
+    "classify": "snaplabel.commands.learning:classify",
+    "models": "snaplabel.commands.models:models",
+    "rollback": "snaplabel.commands.models:rollback",
+    "promote": "snaplabel.commands.models:promote",
+    "discard": "snaplabel.commands.models:discard",
+    "export": "snaplabel.commands.exporting:export",
+    "revert": "snaplabel.commands.people:revert",
+    "migrate": "snaplabel.commands.upkeep:migrate",
+    "doctor": "snaplabel.commands.doctor:doctor",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code comes back: 0 done, 1 failed, 2 wrong usage."""
+    door = parser()
+    try:
+        args = door.parse_args(argv)
+    except SystemExit as stop:  # argparse has said what was wrong
+        return stop.code if isinstance(stop.code, int) else WRONG_USAGE
+    if args.command is None:
+        door.print_help(sys.stderr)
+        return WRONG_USAGE
+    try:
+        from snaplabel import settings
+
+        module, _, function = COMMANDS[args.command].partition(":")
+        code: int = getattr(importlib.import_module(module), function)(settings.read(), args)
+        sys.stdout.flush()
+        return code
+    except SnaplabelError as error:
+        if os.environ.get("SNAPLABEL_LOG_LEVEL", "").upper() == "DEBUG":
+            traceback.print_exc()
+        print(f"snaplabel: {error}", file=sys.stderr)
+        return WRONG_USAGE if isinstance(error, SettingsError) else FAILED
+    except KeyboardInterrupt:
+        print("snaplabel: stopped.", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # `snaplabel models | head`: whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
+    door = argparse.ArgumentParser(
+        prog="snaplabel",
+        description="A photo classifier that lives in a group chat and learns from its members.",
+        epilog="Settings are environment variables, or lines of a .env file: see README.md. "
+        "Exit codes: 0 done, 1 failed, 2 wrong usage.",
+    )
+    door.add_argument("--version", action="version", version=f"snaplabel {__version__}")
+    commands = door.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    def add(name: str, sentence: str, *, of_classifier: bool = False) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=sentence, description=sentence)
+        if of_classifier:
+            made.add_argument("--classifier", metavar="NAME", default="default", help="which classifier")
+        return made
+
+    up = add("up", "Run everything: the chats, the worker, the trainer and what they need.")
+    up.add_argument("--port", type=_port, help="port of the web chat; 0 takes a free one")
+    bot = add("bot", "Run the bot on these chat platforms.")
+    bot.add_argument("platforms", nargs="+", metavar="PLATFORM", help="telegram, discord, web")
+    add("worker", "Classify photos that wait.")
+    trainer = add("trainer", "Train when it is asked for.")
+    trainer.add_argument("--with-schedule", action="store_true", help="be the scheduler too")
+    add("scheduler", "Ring the bell when something may be due; one of these is enough.")
+    add("demo", "Watch snaplabel learn, with photos that it draws itself.")
+
+    load = add("import", "Take in labelled photos: a folder, or a zip, with one folder per label.", of_classifier=True)
+    load.add_argument("source", type=Path, metavar="DIR|ZIP")
+    load.add_argument("--relabel", action="store_true", help="where a photo is here under another label, change it")
+    train = add("train", "Train now, in this process.", of_classifier=True)
+    train.add_argument("--full", action="store_true", help="fine-tune the whole network, not only its head")
+    classify = add("classify", "Say what photos show.", of_classifier=True)
+    classify.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    classify.add_argument("--json", action="store_true", help="one JSON object a line")
+
+    add("models", "List the model's versions.", of_classifier=True)
+    rollback = add("rollback", "Go back to an earlier version.", of_classifier=True)
+    rollback.add_argument("version", nargs="?", type=_version, metavar="VERSION", help="default: the one before")
+    for name, sentence in (("promote", "Make a version the current one."), ("discard", "Put a candidate aside.")):
+        add(name, sentence, of_classifier=True).add_argument("version", type=_version, metavar="VERSION")
+    export = add("export", "Write photos, labels and the current model to an empty folder.", of_classifier=True)
+    export.add_argument("folder", type=Path, metavar="DIR")
+    revert = add("revert", "Take back everything that a person ever corrected.")
+    revert.add_argument("person", type=_person, metavar="PLATFORM:ID", help="as in telegram:123")
+
+    migrate = add("migrate", "Bring the database up to date.")
+    migrate.add_argument("--down", metavar="REVISION", help='go back to a revision instead; "base" drops every table')
+    add("doctor", "Check the installation, and say what to do where something is wrong.")
+    return door
+
+
+def _version(text: str) -> int:
+    if not re.fullmatch(r"v?\d{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no version; versions look like 3 or v3")
+    return int(text.removeprefix("v"))
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; ports go from 0 to 65535")
+    return int(text)
+
+
+def _person(text: str) -> tuple[str, str]:
+    platform, colon, number = text.partition(":")
+    if not (platform and colon and number):
+        raise argparse.ArgumentTypeError(f"{text!r} names nobody; write PLATFORM:ID, as in telegram:123")
+    return platform, number

@@ -1,0 +1,314 @@
+"""Backbones: torchvision networks without their last layer, and their way into the store as weights and as a graph."""
+
+import hashlib
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from snaplabel import backbones, heads, registry
+from snaplabel.backbones import BackboneCard, Preparation
+from snaplabel.database import Database
+from snaplabel.errors import ModelError, WeightsError
+from snaplabel.heads import Head
+from snaplabel.registry import Card
+from snaplabel.settings import Settings
+from snaplabel.store import Store
+from snaplabel.tables import Classifier, Model
+from trainer import weights
+from trainer.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# The graph computes in another order than torch does; beyond this cosine distance it computes something else.
+GRAPH_APART = 1e-3
+FALLBACK = Preparation(resize=256, crop=224)
+
+
+def ensure(
+    database: Database,
+    store: Store,
+    settings: Settings,
+    classifier_id: int,
+    say: Callable[[str], None],
+    recipe: Recipe | None = None,
+) -> Model:
+    """The classifier's current model; a new classifier gets version 0: a backbone that knows no labels yet.
+
+    Weights come from SNAPLABEL_WEIGHTS or torchvision; where neither is to be had the network starts from random ones,
+    and `say` is told so in one sentence. The same when weights are given later to a classifier that has learnt nothing.
+    Two processes may do this at once. Raises WeightsError for given weights that do not fit, ModelError, StoreError.
+    """
+    with database.read() as session:
+        current = registry.current(session, classifier_id)
+    if current is not None:
+        if current.card["labels"] or settings.weights is None:
+            return current
+        if backbones.load_card(store, current.backbone).is_pretrained:
+            return current
+    card = start(database, store, settings, say, recipe or Recipe())
+    if current is not None and current.backbone == card.version:
+        return current
+    return _register(database, store, classifier_id, card)
+
+
+def start(
+    database: Database, store: Store, settings: Settings, say: Callable[[str], None], recipe: Recipe
+) -> BackboneCard:
+    """The backbone that a new classifier starts from, in the store; made only when it is not there yet."""
+    if settings.weights is None and (known := _made_before(database, store, settings.backbone)):
+        return known
+    try:
+        path = weights.find(settings)
+        version = weights.version_of(settings.backbone, path)
+        if store.has(f"{backbones.folder(version)}/card.json"):
+            return backbones.load_card(store, version)
+        return _from_file(store, settings, path, version)
+    except WeightsError as error:
+        if settings.weights is not None:
+            raise
+        say(f"{error} Until then the network starts from nothing and learns with a full training.")
+        return _from_chance(store, settings.backbone, recipe)
+
+
+def build(architecture: str) -> tuple["nn.Module", str, int]:
+    """A torchvision network with random weights and no last layer: (network, the layer's name, embedding length).
+
+    Dropout before the last layer stays, and does nothing in eval mode. Raises ModelError for a name torchvision lacks.
+    """
+    from torch import nn
+    from torchvision.models import get_model
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # googlenet and inception on how they are initialised
+            network: nn.Module = get_model(architecture, weights=None)
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"SNAPLABEL_BACKBONE {architecture!r} is no torchvision classification network.") from error
+    ends = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    ends = [name for name in ends if not name.lower().startswith("aux")]
+    last = network.get_submodule(ends[-1])
+    dimension = getattr(last, "in_features", None) or int(last.in_channels)  # type: ignore[arg-type]
+    parent, _, name = ends[-1].rpartition(".")
+    setattr(network.get_submodule(parent), name, nn.Identity())
+    return network, ends[-1], int(dimension)
+
+
+def load(store: Store, version: str) -> tuple["nn.Module", BackboneCard]:
+    """A stored backbone as a torch network in eval mode, with its card. Raises ModelError, StoreError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load as from_bytes
+
+    card = backbones.load_card(store, version)
+    network, _, _ = build(card.architecture)
+    try:
+        network.load_state_dict(from_bytes(store.get(f"{backbones.folder(version)}/weights.safetensors")))
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelError(f"The weights of backbone {version} are damaged: {error}") from error
+    return network.eval(), card
+
+
+def version_of(network: "nn.Module", architecture: str) -> tuple[str, bytes]:
+    """A version named by the network's own weights, and those as safetensors."""
+    from safetensors.torch import save
+
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
+    return f"{architecture}-{hashlib.sha256(data).hexdigest()[:12]}", data
+
+
+def save(store: Store, network: "nn.Module", card: BackboneCard, data: bytes | None = None) -> None:
+    """Write weights, graph and, last, the card. Raises ModelError when the graph does not say what the network says.
+
+    data: the weights as safetensors, where they were made already.
+    """
+    folder = backbones.folder(card.version)
+    store.put(f"{folder}/weights.safetensors", data if data is not None else version_of(network, "")[1])
+    for name, part in _graph(network, card).items():
+        store.put(f"{folder}/{name}", part)
+    backbones.save_card(store, card)
+
+
+def prepared(preparation: Preparation, network: "nn.Module") -> "nn.Module":
+    """The network behind its preparation: uint8 (N, crop, crop, 3) in, float32 (N, dimension) out."""
+    import torch
+    from torch import nn
+
+    class Prepared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.register_buffer("mean", torch.tensor(preparation.mean).view(1, 3, 1, 1) * 255.0)
+            self.register_buffer("std", torch.tensor(preparation.std).view(1, 3, 1, 1) * 255.0)
+
+        def forward(self, pixels: "Tensor") -> "Tensor":
+            images = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
+            embeddings: Tensor = self.network(images).flatten(1)
+            return embeddings
+
+    return Prepared().eval()
+
+
+def _graph(network: "nn.Module", card: BackboneCard) -> dict[str, bytes]:
+    """graph.xml and graph.bin, checked against the network on pictures drawn by chance."""
+    import openvino
+    import torch
+
+    crop = card.preparation.crop
+    chance = np.random.default_rng(0)
+    coarse = chance.integers(0, 256, (4, max(1, crop // 8), max(1, crop // 8), 3), dtype=np.uint8)
+    pixels = np.ascontiguousarray(np.resize(coarse.repeat(8, 1).repeat(8, 2), (4, crop, crop, 3)))
+    whole = prepared(card.preparation, network.to("cpu").eval())
+    with torch.no_grad(), warnings.catch_warnings():
+        # torch deprecates tracing, which OpenVINO's converter builds on; torch.export takes five times as long.
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(whole, torch.from_numpy(pixels[:2]), check_trace=False)  # type: ignore[no-untyped-call]
+        graph = openvino.convert_model(traced, input=[openvino.PartialShape([-1, crop, crop, 3])])
+        wanted = whole(torch.from_numpy(pixels)).numpy()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.xml"
+        openvino.save_model(graph, path, compress_to_fp16=True)
+        check_graph(path, pixels, wanted)
+        return {name: (Path(folder) / name).read_bytes() for name in ("graph.xml", "graph.bin")}
+
+
+def check_graph(path: Path, pixels: NDArray[np.uint8], wanted: NDArray[np.float32]) -> None:
+    """Raise ModelError unless the graph file gives these embeddings (N, dimension) for these pixels."""
+    import openvino
+
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = compiled(pixels)[0]
+    if found.shape != wanted.shape or not np.isfinite(found).all():
+        raise ModelError("The exported graph does not compute what the network computes; it was not published.")
+    length = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+    apart = float((1.0 - (found * wanted).sum(axis=1) / np.maximum(length, 1e-12)).max())
+    if apart > GRAPH_APART:
+        raise ModelError(f"The exported graph is {apart:.1e} off the network (cosine); it was not published.")
+
+
+def _from_file(store: Store, settings: Settings, path: Path, version: str) -> BackboneCard:
+    network, last, dimension = build(settings.backbone)
+    given = weights.load(path)
+    expected = network.state_dict()
+    # The last layer belongs to the labels of whoever trained it, and is cut off here.
+    there = {name: tensor for name, tensor in given.items() if not name.startswith((f"{last}.", "aux", "Aux"))}
+    missing = [name for name in expected if name not in there and not _is_optional(name)]
+    strange = [name for name, tensor in there.items() if name not in expected or tensor.shape != expected[name].shape]
+    if missing or strange:
+        what = f"{len(missing)} layers are missing" if missing else f"{strange[0]} is not part of it"
+        raise WeightsError(f"The weights in {path.name} do not fit {settings.backbone}: {what}.")
+    network.load_state_dict(there, strict=False)
+    source = path.name if settings.weights is not None else f"torchvision {path.name}"
+    card = BackboneCard(version, settings.backbone, dimension, preparation(settings.backbone), True, source)
+    save(store, network.eval(), card)
+    return card
+
+
+def _is_optional(name: str) -> bool:
+    return name.endswith("num_batches_tracked") or name.startswith(("aux", "Aux"))
+
+
+def preparation(architecture: str) -> Preparation:
+    """How torchvision prepares photos for the pretrained weights of this architecture."""
+    from torchvision.models import get_model_weights
+
+    try:
+        preset = get_model_weights(architecture).DEFAULT.transforms()
+        return Preparation(preset.resize_size[0], preset.crop_size[0], tuple(preset.mean), tuple(preset.std))
+    except (ValueError, AttributeError):
+        return FALLBACK
+
+
+def _from_chance(store: Store, architecture: str, recipe: Recipe) -> BackboneCard:
+    """A network that knows nothing, the same one for the same seed, at the scratch recipe's size."""
+    import torch
+
+    size = Preparation(recipe.scratch.resize or FALLBACK.resize, recipe.scratch.crop or FALLBACK.crop)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network, _, dimension = build(architecture)
+        _settle(network, size)
+    version, data = version_of(network, architecture)
+    if store.has(f"{backbones.folder(version)}/card.json"):
+        return backbones.load_card(store, version)
+    card = BackboneCard(version, architecture, dimension, size, False, f"random, seed {recipe.seed}")
+    save(store, network, card, data)
+    return card
+
+
+def _settle(network: "nn.Module", size: Preparation) -> None:
+    """Give the batch norms of a random network statistics of something like pictures.
+
+    With their initial ones (mean 0, variance 1) each layer shrinks what it sees, and embeddings end below what half
+    precision can hold.
+    """
+    import torch
+    from torch import nn
+
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    kept = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 1.0
+    with torch.no_grad():
+        coarse = torch.randn(16, 3, 8, 8)
+        network.train()(nn.functional.interpolate(coarse, size=(size.crop, size.crop), mode="bicubic"))
+    for layer, momentum in zip(norms, kept, strict=True):
+        layer.momentum = momentum
+    network.eval()
+
+
+def _made_before(database: Database, store: Store, architecture: str) -> BackboneCard | None:
+    """A pretrained backbone of this architecture that another classifier started from."""
+    with database.read() as session:
+        query = select(Model.backbone).where(Model.kind == "backbone", Model.backbone.startswith(f"{architecture}-"))
+        versions = set(session.scalars(query))
+    for version in sorted(versions):
+        try:
+            card = backbones.load_card(store, version)
+        except ModelError:
+            continue
+        if card.is_pretrained and card.architecture == architecture:
+            return card
+    return None
+
+
+def _register(database: Database, store: Store, classifier_id: int, backbone: BackboneCard) -> Model:
+    """Publish a model that knows no labels; whoever comes second finds the first one's."""
+    with database.read() as session:
+        name = session.scalars(select(Classifier.name).where(Classifier.id == classifier_id)).one()
+        version = registry.next_version(session, classifier_id)
+        parent = registry.current(session, classifier_id)
+    card = Card(name, version, "backbone", backbone.version, verdict="It knows no labels yet.")
+    card = replace(card, parent=parent.version if parent else None)
+    key = model_key(classifier_id, version)
+    nothing = np.zeros((0, backbone.dimension), np.float32)
+    heads.save(store, key, Head(nothing, np.zeros(0, np.float32), nothing), card)
+    try:
+        with database.begin() as session:
+            here = registry.current(session, classifier_id)
+            if here is not None and (parent is None or here.id != parent.id):
+                return here
+            row: dict[str, Any] = {"kind": "backbone", "backbone": backbone.version, "key": key}
+            model = Model(classifier_id=classifier_id, version=version, card=card.to_json(), **row)
+            model.parent_id = parent.id if parent else None
+            session.add(model)
+            session.flush()
+            return registry.publish(session, model)
+    except IntegrityError:
+        with database.read() as session:
+            here = registry.current(session, classifier_id)
+        if here is None:
+            raise
+        return here
+
+
+def model_key(classifier_id: int, version: int) -> str:
+    """Key in the store under which a model's head and card lie."""
+    return f"models/{classifier_id}/{version}"

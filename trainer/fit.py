@@ -1,0 +1,192 @@
+"""Refit: a head on stored embeddings, in well under a second for thousands of photos."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snaplabel.errors import NothingToLearn
+from snaplabel.heads import Floats, Head
+from trainer.dataset import Bools, Ints
+from trainer.recipe import Refit
+
+# Below this share of the dimension, a rotation into the photos' own space makes every step cheaper.
+ROTATE_BELOW = 0.6
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted head with the evidence for it.
+
+    asked: (M,), rows of the photos that were answered by a head which had not seen their group; logits: float32
+    (M, labels), those answers. Both are empty where there were too few photos for a cross-validation.
+    """
+
+    head: Head
+    weight_decay: float
+    asked: Ints
+    logits: Floats
+
+
+def fit(
+    embeddings: Floats, truth: Ints, groups: Ints, recipe: Refit, seed: int = 0, weight_decay: float | None = None
+) -> Fitted:
+    """Multinomial logistic regression with L2 weight decay on standardised embeddings.
+
+    embeddings: float32 (N, dimension). truth: (N,), 0 to labels − 1, each of them there. groups: (N,).
+    weight_decay: None chooses by cross-validated log-loss. The standardisation is folded into weight and bias.
+    Raises NothingToLearn for fewer than two labels.
+    """
+    labels = int(truth.max()) + 1 if len(truth) else 0
+    if labels < 2:
+        raise NothingToLearn()
+    mean, spread = embeddings.mean(axis=0), embeddings.std(axis=0)
+    scale = 1.0 / np.maximum(spread, 1e-3 * max(float(spread.mean()), 1e-6))
+    features, rotation = _rotated((embeddings - mean) * scale)
+    asked, fold = folds(truth, groups, recipe, seed)
+    logits = np.zeros((0, labels), np.float32)
+    start = np.zeros((1, labels, features.shape[1] + 1), np.float32)
+    best = weight_decay if weight_decay is not None else recipe.unvalidated_weight_decay
+    if len(asked):
+        grid = recipe.weight_decays if weight_decay is None else (weight_decay,)
+        best, start, logits = _cross_validate(features, truth, asked, fold, grid, recipe)
+    everyone = _importance(truth, labels, recipe.balance)[None]
+    solved = _descend(features, truth, everyone, best, start, recipe.iterations, 1e-6)[0]
+    weight = solved[:, :-1] if rotation is None else solved[:, :-1] @ rotation.T
+    weight = np.ascontiguousarray(weight * scale, np.float32)
+    bias = (solved[:, -1] - weight @ mean).astype(np.float32)
+    return Fitted(Head(weight, bias, centres(embeddings, truth, labels)), best, asked, logits)
+
+
+def centres(embeddings: Floats, truth: Ints, labels: int) -> Floats:
+    """Mean direction of each label's photos; float32 (labels, dimension), unit length."""
+    sums = one_hot(truth, labels).T @ unit(embeddings)
+    return unit(sums)
+
+
+def unit(vectors: Floats) -> Floats:
+    """The rows at length 1."""
+    found: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return found
+
+
+def one_hot(truth: Ints, labels: int) -> Floats:
+    return np.eye(labels, dtype=np.float32)[truth]
+
+
+def folds(truth: Ints, groups: Ints, recipe: Refit, seed: int) -> tuple[Ints, Ints]:
+    """Which photos are asked in the cross-validation, and when: (rows, fold), both (M,).
+
+    Groups stay whole and each label is spread evenly. A label that lies in one group only is never asked, since a head
+    that has not seen it could not know it; with fewer than two labels left, nobody is asked at all.
+    """
+    order = np.random.default_rng(seed).permutation(len(truth))
+    first_of: dict[int, int] = {}
+    for row in order.tolist():
+        first_of.setdefault(int(groups[row]), row)
+    of_label: dict[int, list[int]] = {}
+    for group, row in first_of.items():
+        of_label.setdefault(int(truth[row]), []).append(group)
+    share = min(1.0, recipe.cross_validate / max(1, len(truth)))
+    fold_of: dict[int, int] = {}
+    turn = 0
+    for label in sorted(of_label):
+        there = of_label[label]
+        kept = there[: max(2, round(share * len(there)))] if len(there) > 1 else []
+        for group in kept:
+            fold_of[group] = turn % recipe.folds
+            turn += 1
+    rows = np.array([n for n, group in enumerate(groups.tolist()) if group in fold_of], np.int64)
+    fold = np.array([fold_of[group] for group in groups[rows].tolist()], np.int64)
+    if len(np.unique(truth[rows])) < 2 or len(np.unique(fold)) < 2:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    return rows, fold
+
+
+def _rotated(features: Floats) -> tuple[Floats, Floats | None]:
+    """Fewer columns with the same inner products, and the rotation back: L2 decay does not feel the difference."""
+    photos, dimension = features.shape
+    if photos >= ROTATE_BELOW * dimension:
+        return np.ascontiguousarray(features), None
+    back, upper = np.linalg.qr(features.T)
+    return np.ascontiguousarray(upper.T), back
+
+
+def _importance(truth: Ints, labels: int, balance: float, kept: Bools | None = None) -> Floats:
+    """Weight of each photo, summing to 1 over the kept ones; float32 (N,)."""
+    there = np.ones(len(truth), np.bool_) if kept is None else kept
+    count = np.maximum(np.bincount(truth[there], minlength=labels), 1)
+    weight = np.where(there, (len(truth) / (labels * count[truth])) ** balance, 0.0)
+    return np.asarray(weight / weight.sum(), np.float32)
+
+
+def _cross_validate(
+    features: Floats, truth: Ints, asked: Ints, fold: Ints, grid: tuple[float, ...], recipe: Refit
+) -> tuple[float, Floats, Floats]:
+    """The weight decay with the least log-loss, a start for the final fit, and the out-of-fold logits (M, labels).
+
+    All folds are fitted at once: their weights side by side make one large matrix product of many small ones.
+    """
+    labels = int(truth.max()) + 1
+    # Photos of labels that are never asked take part as lessons in every fold.
+    alone = ~np.isin(truth, np.unique(truth[asked]))
+    rows = np.concatenate([asked, np.flatnonzero(alone)])
+    when = np.concatenate([fold, np.full(int(alone.sum()), -1)])
+    some, answer = np.ascontiguousarray(features[rows]), truth[rows]
+    turns = np.unique(fold)
+    weights = np.stack([_importance(answer, labels, recipe.balance, when != turn) for turn in turns])
+    solved = np.zeros((len(turns), labels, features.shape[1] + 1), np.float32)
+    best = (np.inf, grid[0], solved, np.zeros((len(asked), labels), np.float32))
+    for decay in grid:
+        solved = _descend(some, answer, weights, decay, solved, recipe.iterations, 1e-4)
+        column = np.searchsorted(turns, fold)
+        every = np.stack([some[: len(asked)] @ one[:, :-1].T + one[:, -1] for one in solved])
+        logits: Floats = every[column, np.arange(len(asked))]
+        loss = log_loss(logits, truth[asked])
+        if loss < best[0]:
+            best = (loss, decay, solved, logits)
+        elif loss > best[0] * 1.1:
+            break
+    return best[1], best[2].mean(axis=0, keepdims=True), best[3]
+
+
+def log_loss(logits: Floats, truth: Ints) -> float:
+    """Mean negative log-probability of the truth."""
+    top = logits.max(axis=1)
+    total = np.log(np.exp(logits - top[:, None]).sum(axis=1)) + top
+    return float((total - logits[np.arange(len(truth)), truth]).mean())
+
+
+def _descend(
+    features: Floats, truth: Ints, weights: Floats, decay: float, start: Floats, iterations: int, within: float
+) -> Floats:
+    """Minimise log-loss + decay / 2 · |weight|² for several weightings of the same photos at once, by L-BFGS.
+
+    features: (N, D). weights: (fits, N), rows sum to 1. start: (fits, labels, D + 1), the bias last, and so the result.
+    """
+    from scipy.optimize import minimize
+
+    fits, labels, columns = start.shape
+    photos = len(features)
+    # Photos lie in the last axis, so that every reduction over labels runs along contiguous memory.
+    target = np.ascontiguousarray(one_hot(truth, labels).T)
+    by_photo = weights[:, None, :]
+
+    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        found = flat.astype(np.float32).reshape(fits * labels, columns)
+        weight = np.ascontiguousarray(found[:, :-1])
+        logits = (weight @ features.T + found[:, -1:]).reshape(fits, labels, photos)
+        logits -= logits.max(axis=1, keepdims=True)
+        right = (logits * target).sum(axis=1, keepdims=True)
+        grown = np.exp(logits, out=logits)
+        total = grown.sum(axis=1, keepdims=True)
+        value = float((by_photo * (np.log(total) - right)).sum(dtype=np.float64))
+        slope = ((grown / total - target) * by_photo).reshape(fits * labels, photos)
+        gradient = np.empty((fits * labels, columns), np.float64)
+        gradient[:, :-1] = slope @ features + decay * weight
+        gradient[:, -1] = slope.sum(axis=1)
+        return value + 0.5 * decay * float(np.vdot(weight, weight)), gradient.ravel()
+
+    options = {"maxiter": iterations, "maxcor": 8, "ftol": within, "gtol": 1e-5}
+    found = minimize(loss, start.ravel().astype(np.float64), jac=True, method="L-BFGS-B", options=options)
+    return np.asarray(found.x, np.float32).reshape(start.shape)

@@ -1,0 +1,101 @@
+"""Every number of a training, in one frozen dataclass that is saved in the card of each model it makes."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Refit:
+    """How a head is fitted to stored embeddings.
+
+    weight_decays: tried strongest first, each starting where the one before ended.
+    folds: of the cross-validation, groups kept whole. cross_validate: at most so many photos take part in it.
+    balance: a photo's weight is (photos / (labels × photos of its label)) ** balance; 0 counts every photo the same,
+    1 every label the same.
+    """
+
+    weight_decays: tuple[float, ...] = (1.0, 0.3, 0.1, 0.03, 0.01)
+    unvalidated_weight_decay: float = 0.1
+    folds: int = 5
+    cross_validate: int = 2000
+    iterations: int = 100
+    balance: float = 0.5
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How sure a model may sound.
+
+    sure_right: share of "sure" answers that must be right. listed_right: share of "one of these" that must hold the
+    truth. known: share of its own photos that a model should recognise as something it knows.
+    exam_photos: so many exam photos are enough to calibrate on; below, out-of-fold answers on lessons are used.
+    """
+
+    sure_right: float = 0.95
+    least_sure: float = 0.7
+    unknown_sure: float = 0.95
+    listed_right: float = 0.9
+    known: float = 0.985
+    exam_photos: int = 50
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """How the whole network is taught.
+
+    resize, crop: pixels; None keeps the backbone's own. learning_rate: the head's and the last layers'; the first
+    layers learn at `first_layers` times that. validation: share of the lesson side that chooses the best epoch.
+    patience: epochs without a better one after which it ends. scale: least share of a photo that a random crop shows.
+    rotation: degrees either way. colour: brightness, contrast and saturation change by at most this share.
+    """
+
+    epochs: int = 12
+    batch_size: int = 16
+    learning_rate: float = 3e-4
+    first_layers: float = 0.3
+    weight_decay: float = 0.01
+    warm_up: float = 0.25
+    label_smoothing: float = 0.1
+    gradient_norm: float = 1.0
+    freeze_batch_norm: bool = True
+    resize: int | None = None
+    crop: int | None = None
+    scale: float = 0.4
+    rotation: float = 0.0
+    colour: float = 0.0
+    mirror: bool = True
+    validation: float = 0.2
+    patience: int = 6
+
+
+PRETRAINED = FineTune()
+# A network that knows nothing has more to learn and sees less of each photo, so that it is done in about a minute.
+SCRATCH = FineTune(
+    epochs=25,
+    batch_size=32,
+    learning_rate=3e-3,
+    first_layers=1.0,
+    weight_decay=0.05,
+    label_smoothing=0.05,
+    freeze_batch_norm=False,
+    resize=104,
+    crop=96,
+    scale=0.5,
+    rotation=10.0,
+    colour=0.2,
+    patience=25,
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All numbers of a training. fine_tune: from pretrained weights; scratch: from random ones."""
+
+    seed: int = 7
+    refit: Refit = field(default_factory=Refit)
+    calibration: Calibration = field(default_factory=Calibration)
+    fine_tune: FineTune = PRETRAINED
+    scratch: FineTune = SCRATCH
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,105 @@
+"""Classifies one photo: load, predict, save. Knows no Celery; running it twice does no harm."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from snaplabel import backbones, photos
+from snaplabel.database import Database
+from snaplabel.errors import ImageError, NotStored
+from snaplabel.store import Store
+from snaplabel.tables import Embedding, Message, Photo, Prediction
+from worker.engine import Engine, Loaded, Vector
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the worker's tasks work with."""
+
+    database: Database
+    store: Store
+    engine: Engine
+
+
+def classify(context: Context, photo_id: int) -> None:
+    """Store what the current model says of a photo, and tell the bot by the state of the posts that wait for it.
+
+    Without a model yet the posts go on waiting, and the sweeper rings again. Raises StoreError, ModelError.
+    """
+    with context.database.read() as session:
+        photo = session.get(Photo, photo_id)
+    if photo is None:
+        return
+    model = context.engine.model(photo.classifier_id)
+    if model is None:
+        return
+    try:
+        vector, is_new = _vector(context, photo, model.card.backbone)
+    except (ImageError, NotStored) as error:
+        _give_up(context.database, photo_id, error)
+        return
+    _save(context.database, photo_id, model, vector, is_new=is_new)
+
+
+def embed(context: Context, photo_id: int) -> None:
+    """Store a photo's embedding by its classifier's current backbone, when it is not there yet."""
+    with context.database.read() as session:
+        photo = session.get(Photo, photo_id)
+    model = context.engine.model(photo.classifier_id) if photo is not None else None
+    if photo is None or model is None:
+        return
+    try:
+        vector, is_new = _vector(context, photo, model.card.backbone)
+    except (ImageError, NotStored) as error:
+        _give_up(context.database, photo_id, error)
+        return
+    if is_new:
+        with context.database.begin() as session:
+            _keep(session, photo_id, model.card.backbone, vector)
+
+
+def _vector(context: Context, photo: Photo, backbone: str) -> tuple[Vector, bool]:
+    """A photo's embedding, and whether it had to be computed."""
+    with context.database.read() as session:
+        stored = session.get(Embedding, (photo.id, backbone))
+    if stored is not None:
+        return backbones.from_bytes([stored.vector])[0], False
+    return context.engine.embed(backbone, photos.read(context.store, photo)), True
+
+
+def _save(database: Database, photo_id: int, model: Loaded, vector: Vector, *, is_new: bool) -> None:
+    verdict = model.judge(vector)
+    with database.begin() as session:
+        if session.get(Photo, photo_id) is None:
+            return  # Forgotten in the meantime.
+        if is_new:
+            _keep(session, photo_id, model.card.backbone, vector)
+        there = select(Prediction.id).where(Prediction.photo_id == photo_id, Prediction.model_id == model.model_id)
+        if session.scalar(there) is None:
+            top = [list(pair) for pair in verdict.top]
+            session.add(Prediction(photo_id=photo_id, model_id=model.model_id, top=top, voice=verdict.voice))
+            session.flush()
+        _release(session, photo_id, None)
+
+
+def _keep(session: Session, photo_id: int, backbone: str, vector: Vector) -> None:
+    if session.get(Photo, photo_id) is not None and session.get(Embedding, (photo_id, backbone)) is None:
+        session.add(Embedding(photo_id=photo_id, backbone=backbone, vector=backbones.to_bytes(vector)))
+        session.flush()
+
+
+def _give_up(database: Database, photo_id: int, error: ImageError | NotStored) -> None:
+    """The stored bytes are gone or damaged: nobody waits for them any longer, and no training trips over them."""
+    reason = error.reason if isinstance(error, ImageError) else "lost"
+    with database.begin() as session:
+        session.execute(update(Photo).where(Photo.id == photo_id).values(unreadable=str(error)[:200]))
+        _release(session, photo_id, reason)
+
+
+def _release(session: Session, photo_id: int, failure: str | None) -> None:
+    session.execute(
+        update(Message)
+        .where(Message.photo_id == photo_id, Message.state == "waiting")
+        .values(state="classified", failure=failure)
+    )

@@ -1,0 +1,81 @@
+"""Classifies files from the command line, without the service: `snaplabel classify FILE…`."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from snaplabel import images, people, voices
+from snaplabel.database import Database
+from snaplabel.errors import ImageError, ModelError
+from snaplabel.settings import Settings
+from snaplabel.store import Store
+from worker.engine import Engine, Loaded
+
+AT_ONCE = 64
+
+
+def classify(settings: Settings, classifier_name: str, paths: Sequence[Path], as_json: bool) -> int:
+    """Print what the current model says of each file, in order; 1 when one of them can't be read.
+
+    Folders stand for the files in them. Raises ModelError when nothing was learnt yet.
+    """
+    database, store = Database(settings.database), Store(settings.store)
+    engine = Engine(database, store, settings.home)
+    with database.read() as session:
+        classifier = people.classifier(session, classifier_name)
+    model = engine.model(classifier.id) if classifier is not None else None
+    if model is None or not model.card.labels:
+        raise ModelError(
+            f"The classifier {classifier_name!r} has learnt nothing yet: "
+            "`snaplabel import DIR`, then `snaplabel train`, teaches it."
+        )
+    failed = False
+    for found in _answers(engine, model, list(_files(paths))):
+        failed = failed or "error" in found
+        _print(found, as_json)
+    engine.close()
+    return 1 if failed else 0
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith("."))
+        else:
+            yield path
+
+
+def _answers(engine: Engine, model: Loaded, paths: list[Path]) -> Iterator[dict[str, Any]]:
+    with ThreadPoolExecutor(4) as pool:
+        for start in range(0, len(paths), AT_ONCE):
+            yield from pool.map(lambda path: _answer(engine, model, path), paths[start : start + AT_ONCE])
+
+
+def _answer(engine: Engine, model: Loaded, path: Path) -> dict[str, Any]:
+    try:
+        data = path.read_bytes()
+        vector = engine.embed(model.card.backbone, images.prepare(data).data)
+    except OSError as error:
+        return {"file": str(path), "error": f"can't be read: {error.strerror or error}"}
+    except ImageError as error:
+        return {"file": str(path), "error": voices.REFUSALS[error.reason]}
+    verdict = model.judge(vector)
+    names = dict(model.card.labels)
+    top = [[names[label_id], chance] for label_id, chance in verdict.top]
+    return {"file": str(path), "label": top[0][0], "confidence": top[0][1], "voice": verdict.voice, "top": top}
+
+
+def _print(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        line = json.dumps(found, ensure_ascii=False)
+    elif "error" in found:
+        line = f"{found['file']}: {found['error']}"
+    else:
+        top = [(name, chance) for name, chance in found["top"]]
+        title, detail = voices.guess(found["voice"], top, voices.shortlist(top))
+        line = f"{found['file']}: {title} ({detail})"
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
