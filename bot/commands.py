@@ -55,7 +55,7 @@ def _labels(talk: Talk, _argument: str) -> None:
     lines = [f"{row.label.name:<{width}} {row.photos:>4} {'▇' * max(1, round(10 * row.photos / most))}" for row in rows]
     few = [row.label.name for row in rows if row.photos < 5]
     text = f"I'd like a few more photos of {voices.either(few[:3]).replace(' or ', ' and ')}." if few else ""
-    talk.say(Reply(f"{len(rows)} labels", text, table="\n".join(lines)))
+    talk.say(Reply(words.number(len(rows), "label"), text, table="\n".join(lines)))
 
 
 def _stats(talk: Talk, _argument: str) -> None:
@@ -73,7 +73,7 @@ def _stats(talk: Talk, _argument: str) -> None:
         .limit(5)
     )
     teachers = [f"{name or 'somebody'} {count}" for name, count in session.execute(query)]
-    text = f"{everything} photos, {labelled} of them with a label."
+    text = f"{words.number(everything, 'photo')}, {labelled} with a label."
     if teachers:
         text += "\nBest teachers: " + ", ".join(teachers) + "."
     talk.say(Reply("What I've seen", text))
@@ -87,12 +87,12 @@ def _status(talk: Talk, _argument: str) -> None:
     if model is not None:
         card = Card.from_json(model.card)
         exam = card.exam
-        title = f"v{model.version}, {len(card.labels)} labels" if card.labels else "Nothing learnt yet"
+        title = f"v{model.version}, {words.number(len(card.labels), 'label')}" if card.labels else "Nothing learnt yet"
         if card.labels:
             lines.append("Exam: " + words.score(exam.error, exam.low, exam.high, exam.photos, exam.by) + ".")
             lines.append(f"I say “quite sure” from {voices.percent(card.sure_at)} on.")
     queue = waiting(session, classifier_id)
-    lines.append(f"{queue} photos are waiting for me." if queue else "No photo is waiting.")
+    lines.append(words.queue(queue))
     running = trainings.active(session, classifier_id)
     last = trainings.latest(session, classifier_id)
     if running is not None:
@@ -101,7 +101,7 @@ def _status(talk: Talk, _argument: str) -> None:
         lines.append(f"Last training: {last.finished_at:%d %b %H:%M} UTC, {last.progress.get('verdict') or 'done'}")
     more = trainings.until_fine_tune(session, classifier_id, talk.settings.fine_tune_after)
     if more:
-        lines.append(f"{more} more labels and I retrain from the ground up.")
+        lines.append(f"{words.number(more, 'more label')} and I retrain from the ground up.")
     talk.say(Reply(title, "\n".join(lines)))
 
 
@@ -193,7 +193,7 @@ def _forget(talk: Talk, _argument: str) -> None:
         return
     yes = Choice("Erase them", f"forget:{talk.message.id}", "danger")
     no = Choice("Keep them", f"keep:{talk.message.id}")
-    text = f"I have {mine.photos} photos and {mine.corrections} corrections of yours. Erase them for good?"
+    text = f"I have {words.mine(mine.photos, mine.corrections)} of yours. Erase them for good?"
     talk.say(Reply("Forget you?", text, choices=((yes, no),)))
 
 
@@ -206,7 +206,7 @@ def _forget_yes(talk: Talk, numbers: list[str]) -> None:
     talk.erased.extend(gone.store_keys)
     for answer_id in gone.answer_ids:
         forgetting.blank(talk.session, answer_id, Reply(text=words.ERASED).to_json())
-    text = f"{gone.photos} photos and {gone.corrections} corrections are erased."
+    text = f"{words.mine(gone.photos, gone.corrections)} are erased."
     if gone.versions:
         text += f" They had taught {', '.join(f'v{n}' for n in gone.versions[-8:])}; I'm refitting without them."
     _replace(talk, asked, Reply("Forgotten", text))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -97,7 +98,9 @@ def _taught(
     teachers = [person for person, voted in (votes or _votes(session, twin)) if voted.id == label.id]
     name = teachers[-1].name if teachers else ""
     rows: Rows = ((Choice("Change…", f"else:{message.id}:0"), Choice("Take back", f"undo:{message.id}")),)
-    if not votes:  # Somebody said it of this very picture before; here it only has to be remembered.
+    if not _votes(
+        session, picture, since=message.received_at
+    ):  # Somebody said it of this very picture before; here it only has to be remembered.
         rows = (
             (Choice(f"✓ {label.name}", f"as:{message.id}:{label.id}", "good"),),
             (Choice(words.SOMETHING_ELSE, f"else:{message.id}:0"),),
@@ -113,7 +116,8 @@ def _taught(
     return Reply(label.name, text, choices=rows, mood="taught")
 
 
-def _votes(session: Session, picture: Photo) -> list[tuple[Person, Label]]:
+def _votes(session: Session, picture: Photo, since: datetime | None = None) -> list[tuple[Person, Label]]:
+    """Who says what of a photo, oldest first; since: only what was said after a moment."""
     query = (
         select(Person, Label)
         .join(Correction, Correction.person_id == Person.id)
@@ -121,6 +125,8 @@ def _votes(session: Session, picture: Photo) -> list[tuple[Person, Label]]:
         .where(Correction.photo_id == picture.id, Correction.taken_back_at.is_(None))
         .order_by(Correction.changed_at)
     )
+    if since is not None:
+        query = query.where(Correction.changed_at >= since)
     return [(person, label) for person, label in session.execute(query)]
 
 

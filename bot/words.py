@@ -73,6 +73,21 @@ def which_one() -> str:
     return "Which one is it? Press its button, or reply with its name."
 
 
+def number(count: int, thing: str) -> str:
+    """1 photo, 2 photos."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def mine(photos: int, corrections: int) -> str:
+    return f"{number(photos, 'photo')} and {number(corrections, 'correction')}"
+
+
+def queue(waiting: int) -> str:
+    if not waiting:
+        return "No photo is waiting."
+    return f"{number(waiting, 'photo')} {'is' if waiting == 1 else 'are'} waiting for me."
+
+
 def bar(done: float, width: int = 12) -> str:
     """A bar of text: ▰▰▰▱▱▱ 50 %."""
     full = round(max(0.0, min(1.0, done)) * width)

@@ -113,7 +113,8 @@ def parser() -> argparse.ArgumentParser:
 
     migrate = add("migrate", "Bring the database up to date.")
     migrate.add_argument("--down", metavar="REVISION", help='go back to a revision instead; "base" drops every table')
-    add("doctor", "Check the installation, and say what to do where something is wrong.")
+    doctor = add("doctor", "Check the installation, and say what to do where something is wrong.")
+    doctor.add_argument("--quick", action="store_true", help="only what a service can't work without")
     return door
 
 

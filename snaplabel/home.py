@@ -53,6 +53,8 @@ def classifier(session: Session, name: str) -> Classifier:
     """The classifier of this name. Raises SnaplabelError naming those there are."""
     found = people.classifier(session, name)
     if found is None:
-        there = ", ".join(session.scalars(select(Classifier.name).order_by(Classifier.name))) or "none yet"
+        there = ", ".join(session.scalars(select(Classifier.name).order_by(Classifier.name)))
+        if not there:
+            raise SnaplabelError("There is nothing here yet. `snaplabel import` takes in photos, `snaplabel up` chats.")
         raise SnaplabelError(f"There is no classifier {name!r}. There are: {there}.")
     return found

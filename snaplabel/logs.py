@@ -15,7 +15,7 @@ TALKATIVE = ("httpx", "httpcore", "urllib3", "asyncio", "multipart", "PIL", "fss
 class OneLine(logging.Formatter):
     """A record as one line: tracebacks are folded, and every secret is blotted out wherever it came from."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def __init__(self, service: str, secrets: Iterable[str] = ()) -> None:
         super().__init__(f"%(asctime)sZ %(levelname)-7s {service:<8} %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")

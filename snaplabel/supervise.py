@@ -1,5 +1,6 @@
 """Keeping child processes alive: one that dies comes back, all end in order, and none outlives its parent."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -151,10 +152,9 @@ class _Child:
     def _reap(self) -> int:
         """Kill what is left of its process group, and return its exit code; negative: the signal that ended it."""
         assert self.process is not None
-        try:
+        # Where nobody is left macOS says so with a PermissionError.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass  # Nobody is left; macOS says so with a PermissionError.
         code, self.process = self.process.wait(), None
         return code
 

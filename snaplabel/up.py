@@ -1,4 +1,4 @@
-"""`snaplabel up`: everything in one go — database, private Redis, worker, trainer and bot — until it is told to stop."""
+"""`snaplabel up`: everything in one go (database, private Redis, worker, trainer, bot) until it is told to stop."""
 
 import contextlib
 import errno

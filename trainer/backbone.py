@@ -1,15 +1,11 @@
-"""Backbones: torchvision networks without their last layer, and their way into the store as weights and as a graph."""
+"""Backbones: where a new classifier's network comes from, and its model of version 0 that knows no labels yet."""
 
-import hashlib
-import tempfile
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
@@ -22,14 +18,13 @@ from snaplabel.registry import Card
 from snaplabel.settings import Settings
 from snaplabel.store import Store
 from snaplabel.tables import Classifier, Model
+from trainer import network as networks
 from trainer import weights
 from trainer.recipe import Recipe
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
-# The graph computes in another order than torch does; beyond this cosine distance it computes something else.
-GRAPH_APART = 1e-3
 FALLBACK = Preparation(resize=256, crop=224)
 
 
@@ -79,122 +74,8 @@ def start(
         return _from_chance(store, settings.backbone, recipe)
 
 
-def build(architecture: str) -> tuple["nn.Module", str, int]:
-    """A torchvision network with random weights and no last layer: (network, the layer's name, embedding length).
-
-    Dropout before the last layer stays, and does nothing in eval mode. Raises ModelError for a name torchvision lacks.
-    """
-    from torch import nn
-    from torchvision.models import get_model
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # googlenet and inception on how they are initialised
-            network: nn.Module = get_model(architecture, weights=None)
-    except (ValueError, KeyError) as error:
-        raise ModelError(f"SNAPLABEL_BACKBONE {architecture!r} is no torchvision classification network.") from error
-    ends = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    ends = [name for name in ends if not name.lower().startswith("aux")]
-    last = network.get_submodule(ends[-1])
-    dimension = getattr(last, "in_features", None) or int(last.in_channels)  # type: ignore[arg-type]
-    parent, _, name = ends[-1].rpartition(".")
-    setattr(network.get_submodule(parent), name, nn.Identity())
-    return network, ends[-1], int(dimension)
-
-
-def load(store: Store, version: str) -> tuple["nn.Module", BackboneCard]:
-    """A stored backbone as a torch network in eval mode, with its card. Raises ModelError, StoreError."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load as from_bytes
-
-    card = backbones.load_card(store, version)
-    network, _, _ = build(card.architecture)
-    try:
-        network.load_state_dict(from_bytes(store.get(f"{backbones.folder(version)}/weights.safetensors")))
-    except (SafetensorError, RuntimeError) as error:
-        raise ModelError(f"The weights of backbone {version} are damaged: {error}") from error
-    return network.eval(), card
-
-
-def version_of(network: "nn.Module", architecture: str) -> tuple[str, bytes]:
-    """A version named by the network's own weights, and those as safetensors."""
-    from safetensors.torch import save
-
-    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
-    return f"{architecture}-{hashlib.sha256(data).hexdigest()[:12]}", data
-
-
-def save(store: Store, network: "nn.Module", card: BackboneCard, data: bytes | None = None) -> None:
-    """Write weights, graph and, last, the card. Raises ModelError when the graph does not say what the network says.
-
-    data: the weights as safetensors, where they were made already.
-    """
-    folder = backbones.folder(card.version)
-    store.put(f"{folder}/weights.safetensors", data if data is not None else version_of(network, "")[1])
-    for name, part in _graph(network, card).items():
-        store.put(f"{folder}/{name}", part)
-    backbones.save_card(store, card)
-
-
-def prepared(preparation: Preparation, network: "nn.Module") -> "nn.Module":
-    """The network behind its preparation: uint8 (N, crop, crop, 3) in, float32 (N, dimension) out."""
-    import torch
-    from torch import nn
-
-    class Prepared(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-            self.register_buffer("mean", torch.tensor(preparation.mean).view(1, 3, 1, 1) * 255.0)
-            self.register_buffer("std", torch.tensor(preparation.std).view(1, 3, 1, 1) * 255.0)
-
-        def forward(self, pixels: "Tensor") -> "Tensor":
-            images = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
-            embeddings: Tensor = self.network(images).flatten(1)
-            return embeddings
-
-    return Prepared().eval()
-
-
-def _graph(network: "nn.Module", card: BackboneCard) -> dict[str, bytes]:
-    """graph.xml and graph.bin, checked against the network on pictures drawn by chance."""
-    import openvino
-    import torch
-
-    crop = card.preparation.crop
-    chance = np.random.default_rng(0)
-    coarse = chance.integers(0, 256, (4, max(1, crop // 8), max(1, crop // 8), 3), dtype=np.uint8)
-    pixels = np.ascontiguousarray(np.resize(coarse.repeat(8, 1).repeat(8, 2), (4, crop, crop, 3)))
-    whole = prepared(card.preparation, network.to("cpu").eval())
-    with torch.no_grad(), warnings.catch_warnings():
-        # torch deprecates tracing, which OpenVINO's converter builds on; torch.export takes five times as long.
-        warnings.simplefilter("ignore")
-        traced = torch.jit.trace(whole, torch.from_numpy(pixels[:2]), check_trace=False)  # type: ignore[no-untyped-call]
-        graph = openvino.convert_model(traced, input=[openvino.PartialShape([-1, crop, crop, 3])])
-        wanted = whole(torch.from_numpy(pixels)).numpy()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "graph.xml"
-        openvino.save_model(graph, path, compress_to_fp16=True)
-        check_graph(path, pixels, wanted)
-        return {name: (Path(folder) / name).read_bytes() for name in ("graph.xml", "graph.bin")}
-
-
-def check_graph(path: Path, pixels: NDArray[np.uint8], wanted: NDArray[np.float32]) -> None:
-    """Raise ModelError unless the graph file gives these embeddings (N, dimension) for these pixels."""
-    import openvino
-
-    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    found = compiled(pixels)[0]
-    if found.shape != wanted.shape or not np.isfinite(found).all():
-        raise ModelError("The exported graph does not compute what the network computes; it was not published.")
-    length = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
-    apart = float((1.0 - (found * wanted).sum(axis=1) / np.maximum(length, 1e-12)).max())
-    if apart > GRAPH_APART:
-        raise ModelError(f"The exported graph is {apart:.1e} off the network (cosine); it was not published.")
-
-
 def _from_file(store: Store, settings: Settings, path: Path, version: str) -> BackboneCard:
-    network, last, dimension = build(settings.backbone)
+    network, last, dimension = networks.build(settings.backbone)
     given = weights.load(path)
     expected = network.state_dict()
     # The last layer belongs to the labels of whoever trained it, and is cut off here.
@@ -207,7 +88,7 @@ def _from_file(store: Store, settings: Settings, path: Path, version: str) -> Ba
     network.load_state_dict(there, strict=False)
     source = path.name if settings.weights is not None else f"torchvision {path.name}"
     card = BackboneCard(version, settings.backbone, dimension, preparation(settings.backbone), True, source)
-    save(store, network.eval(), card)
+    networks.save(store, network.eval(), card)
     return card
 
 
@@ -233,13 +114,13 @@ def _from_chance(store: Store, architecture: str, recipe: Recipe) -> BackboneCar
     size = Preparation(recipe.scratch.resize or FALLBACK.resize, recipe.scratch.crop or FALLBACK.crop)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network, _, dimension = build(architecture)
+        network, _, dimension = networks.build(architecture)
         _settle(network, size)
-    version, data = version_of(network, architecture)
+    version, data = networks.version_of(network, architecture)
     if store.has(f"{backbones.folder(version)}/card.json"):
         return backbones.load_card(store, version)
     card = BackboneCard(version, architecture, dimension, size, False, f"random, seed {recipe.seed}")
-    save(store, network, card, data)
+    networks.save(store, network, card, data)
     return card
 
 
@@ -256,7 +137,7 @@ def _settle(network: "nn.Module", size: Preparation) -> None:
     kept = [layer.momentum for layer in norms]
     for layer in norms:
         layer.momentum = 1.0
-    with torch.no_grad():
+    with torch.no_grad(), networks.one_thread():
         coarse = torch.randn(16, 3, 8, 8)
         network.train()(nn.functional.interpolate(coarse, size=(size.crop, size.crop), mode="bicubic"))
     for layer, momentum in zip(norms, kept, strict=True):

@@ -1,4 +1,4 @@
-"""What there is to learn from: labelled photos, split by group so that none ever changes sides, and their embeddings."""
+"""What there is to learn from: labelled photos, split by group so that none changes sides, and their embeddings."""
 
 import hashlib
 from dataclasses import dataclass

@@ -42,7 +42,8 @@ def examine(truth: Ints, answers: Ints, names: tuple[str, ...], by: str = "exam"
         return Exam(by=by)
     wrong = int((truth != answers).sum())
     low, high = wilson(wrong, len(truth))
-    recall, pairs = {}, {}
+    recall: dict[str, tuple[int, int]] = {}
+    pairs: dict[tuple[int, int], int] = {}
     for row in np.unique(truth).tolist():
         mine = truth == row
         recall[names[row]] = (int((answers[mine] == row).sum()), int(mine.sum()))
@@ -76,13 +77,11 @@ def chance_of(broken: int, fixed: int) -> float:
     return float(sum(comb(turned, n) for n in range(broken, turned + 1)) / 2**turned)
 
 
-def decide(
-    truth: Ints, old: Ints | None, new: Ints, photo_ids: Ints, names: tuple[str, ...], taught: Ints
-) -> Decision:
+def decide(truth: Ints, old: Ints | None, new: Ints, photo_ids: Ints, names: tuple[str, ...], taught: Ints) -> Decision:
     """Compare a candidate's answers with the current model's on the same exam photos.
 
-    truth, old, new: (N,), rows of `names`, or UNKNOWN. old None: there is no model that knows anything, and the candidate
-    is published. taught: rows of `names` that the candidate knows.
+    truth, old, new: (N,), rows of `names`, or UNKNOWN. old None: there is no model that knows anything yet, and the
+    candidate is published. taught: rows of `names` that the candidate knows.
     """
     new_error = float((new != truth).mean()) if len(truth) else None
     if old is None:

@@ -1,7 +1,6 @@
 """Pretrained weights: found in a file or fetched once from torchvision's address; the bytes name the backbone."""
 
 import hashlib
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +100,7 @@ def _fetch(url: str, path: Path, architecture: str) -> None:
             while part := answer.read(1 << 20):
                 digest.update(part)
                 file.write(part)
-    except (URLError, socket.timeout, OSError) as error:
+    except (TimeoutError, URLError, OSError) as error:
         aside.unlink(missing_ok=True)
         raise WeightsError(f"The pretrained weights of {architecture} can't be downloaded. {WHAT_TO_DO}") from error
     wanted = path.stem.rsplit("-", 1)[-1]

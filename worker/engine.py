@@ -93,11 +93,14 @@ class Batcher:
 class Engine:
     """What a worker keeps in memory: the last backbones used, and each classifier's current head."""
 
-    def __init__(self, database: Database, store: Store, home: Path, *, threads: int = 0) -> None:
+    def __init__(
+        self, database: Database, store: Store, home: Path, *, threads: int = 0, glance_s: float = GLANCE_S
+    ) -> None:
         self._database = database
         self._store = store
         self._home = home
         self._threads = threads
+        self._glance_s = glance_s
         self._batchers: dict[str, Batcher] = {}
         self._models: dict[int, Loaded] = {}
         self._glanced: dict[int, float] = {}
@@ -110,7 +113,7 @@ class Engine:
         """
         with self._lock:
             known = self._models.get(classifier_id)
-            if known is not None and time.monotonic() - self._glanced[classifier_id] < GLANCE_S:
+            if known is not None and time.monotonic() - self._glanced[classifier_id] < self._glance_s:
                 return known
             with self._database.read() as session:
                 found = self._load(session, classifier_id, known)

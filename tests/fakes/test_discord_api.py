@@ -7,20 +7,26 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import aiohttp
-import discord
 import pytest
 import yarl
-from discord import app_commands
-from discord.gateway import DiscordWebSocket
-from discord.http import Route
 
 from .discord_api import Channel, DiscordApi, Guild, Intent, NotPossible, Permission, User
 
+with warnings.catch_warnings():
+    # discord.py imports audioop for voice, which Python 3.11 and 3.12 announce as going.
+    warnings.filterwarnings("ignore", "'audioop' is deprecated", DeprecationWarning)
+    import discord
+    from discord import app_commands
+    from discord.gateway import DiscordWebSocket
+    from discord.http import Route
+
+pytestmark = pytest.mark.real
 T = TypeVar("T")
 JPEG = b"\xff\xd8\xff\xe0 not much of a photo, but every byte of it counts \x00\x01\xfe\xff" * 50
 READY_AFTER_S = 0.05
@@ -39,7 +45,7 @@ class Bot(discord.Client):
         self.heard: list[discord.Message] = []
         self.events: list[str] = []
         self.answer: Callable[[discord.Message], Awaitable[Any]] | None = None
-        self.views: list[discord.ui.View] = []
+        self.views: list[type[discord.ui.View]] = []
         self.is_set_up = threading.Event()
 
     async def setup_hook(self) -> None:
@@ -47,9 +53,12 @@ class Bot(discord.Client):
         _, gateway, _ = await self.http.get_bot_gateway()
         DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
         for view in self.views:
-            self.add_view(view)
+            self.add_view(view())
         if self.tree.get_commands() or self.tree.get_commands(type=discord.AppCommandType.message):
             await self.tree.sync()
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Skip the 5 s that discord.py waits before every IDENTIFY but the first."""
 
     async def on_ready(self) -> None:
         self.events.append("ready")
@@ -76,6 +85,15 @@ class Bot(discord.Client):
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something on the bot's loop and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+
+    def say(self, channel: Channel, text: str, view: type[discord.ui.View] | None = None) -> discord.Message:
+        """Send a message; the view is made inside the loop, where views work."""
+
+        async def send() -> discord.Message:
+            place = self.text_channel(channel)
+            return await (place.send(text, view=view()) if view else place.send(text))
+
+        return self.do(send())
 
     def text_channel(self, channel: Channel) -> discord.TextChannel:
         """Return discord.py's idea of a channel."""
@@ -114,6 +132,14 @@ def eventually(api: DiscordApi, truth: Callable[[], T]) -> T:
     return api.wait_for(truth, 0.01)
 
 
+@pytest.fixture(autouse=True)
+def _discord_py_aimed_as_before() -> Iterator[None]:
+    """Both addresses belong to the whole process: give them back to the tests that follow."""
+    base, gateway = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
+    yield
+    Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = base, gateway
+
+
 @pytest.fixture
 def api() -> Iterator[DiscordApi]:
     with DiscordApi() as started:
@@ -142,7 +168,10 @@ def bot(api: DiscordApi, channel: Channel, anna: User) -> Iterator[Bot]:
 
 
 class Labels(discord.ui.View):
-    """Two buttons that outlive the process: no timeout, fixed custom ids."""
+    """Two buttons that outlive the process: no timeout, fixed custom ids.
+
+    To be made inside the event loop: a view made anywhere else never reacts, and discord.py does not say so.
+    """
 
     def __init__(self) -> None:
         super().__init__(timeout=None)
@@ -179,15 +208,34 @@ def test_a_bot_logs_in_and_sees_its_guild_its_channels_and_what_it_may_do(
     assert (seen.id, seen.name, may) == (guild.id, "Squirrel watchers", {"photos": True, "secret": False})
 
 
+def test_members_are_told_to_a_bot_that_may_know_them(api: DiscordApi, guild: Guild, anna: User) -> None:
+    guild.join(api.user("chief"), administrator=True, nick="boss")
+    intents = discord.Intents.default() | discord.Intents(members=True)
+
+    with running(Bot(api.url, intents), api) as bot:
+        members = {each.display_name: each.guild_permissions.administrator for each in bot.guilds[0].members}
+
+    assert members == {"snaplabel": False, "anna": False, "boss": True, "owner": True}
+
+
+def test_a_guild_that_invites_the_running_bot_is_joined(api: DiscordApi, bot: Bot) -> None:
+    new = api.guild("Architecture")
+    hall = new.text_channel("hall")
+
+    eventually(api, lambda: bot.get_channel(hall.id))
+    bot.say(hall, "hello")
+
+    assert [each.content for each in hall.messages] == ["hello"]
+
+
 def test_a_wrong_token_is_refused(api: DiscordApi) -> None:
     with pytest.raises(discord.LoginFailure):
         asyncio.run(run(Bot(api.url), "not the token"))
 
 
 def test_an_intent_that_the_portal_does_not_grant_ends_the_connection() -> None:
-    with DiscordApi(privileged_intents=Intent.ALWAYS) as api:
-        with pytest.raises(discord.PrivilegedIntentsRequired):
-            asyncio.run(run(Bot(api.url), api.token))
+    with DiscordApi(privileged_intents=Intent.ALWAYS) as api, pytest.raises(discord.PrivilegedIntentsRequired):
+        asyncio.run(run(Bot(api.url), api.token))
 
 
 def test_a_bot_in_another_process_can_use_it(api: DiscordApi, channel: Channel) -> None:
@@ -276,12 +324,11 @@ def test_history_after_a_message_holds_what_was_said_while_the_bot_was_away(
     for number in range(3):
         anna.send(channel, f"away {number}", [("a.jpg", JPEG, "image/jpeg")])
 
-    async def backfill() -> list[str]:
-        history = bot.text_channel(channel).history(after=discord.Object(last_seen.id), limit=2)
-        return [each.content async for each in history]
+    async def backfill(place: discord.TextChannel) -> list[str]:
+        return [each.content async for each in place.history(after=discord.Object(last_seen.id), limit=2)]
 
-    with running(Bot(api.url), api) as bot:
-        missed = bot.do(backfill())
+    with running(Bot(api.url), api) as late:
+        missed = late.do(backfill(late.text_channel(channel)))
 
     assert missed == ["away 0", "away 1"]
 
@@ -341,9 +388,7 @@ def test_allowed_mentions_decide_whose_phone_rings(api: DiscordApi, channel: Cha
     assert quiet.pings == []
 
 
-def test_a_nonce_makes_the_second_send_return_the_first_message(
-    api: DiscordApi, channel: Channel, bot: Bot
-) -> None:
+def test_a_nonce_makes_the_second_send_return_the_first_message(api: DiscordApi, channel: Channel, bot: Bot) -> None:
     place = bot.text_channel(channel)
 
     first = bot.do(place.send("once", nonce="photo-17"))
@@ -437,16 +482,37 @@ def test_a_place_without_permissions_refuses(api: DiscordApi, guild: Guild, chan
     assert (silenced.value.code, blinded.value.code) == (50013, 50001)
 
 
+def test_a_request_that_is_never_answered_hangs(api: DiscordApi, channel: Channel, bot: Bot) -> None:
+    api.never_answer("POST", "/channels/*/messages")
+
+    with pytest.raises(TimeoutError):
+        bot.do(asyncio.wait_for(bot.text_channel(channel).send("hello?"), 0.1))
+
+    assert channel.messages == []
+
+
+def test_a_server_error_is_tried_again_but_a_ban_is_not(api: DiscordApi, channel: Channel, bot: Bot) -> None:
+    api.fail_next("POST", "/channels/*/messages", status=502)
+    bot.say(channel, "at last")
+
+    api.fail_next("POST", "/channels/*/messages", status=429, scope="cloudflare")
+    with pytest.raises(discord.HTTPException) as banned:
+        bot.say(channel, "banned")
+
+    assert [each.content for each in channel.messages] == ["at last"]
+    assert banned.value.status == 429
+
+
 # Being used
 
 
 def test_a_button_of_a_persistent_view_edits_its_message(api: DiscordApi, channel: Channel, anna: User) -> None:
     first = Bot(api.url)
     with running(first, api):
-        first.do(first.text_channel(channel).send("A squirrel?", view=Labels()))
+        first.say(channel, "A squirrel?", Labels)
     question = channel.from_bot[0]
     second = Bot(api.url)
-    second.views = [Labels()]
+    second.views = [Labels]
 
     with running(second, api):
         pressed = anna.press(question, "Red squirrel").wait_answered()
@@ -461,7 +527,7 @@ def test_a_form_pops_up_and_its_answer_is_ephemeral(
     api: DiscordApi, guild: Guild, channel: Channel, anna: User, bot: Bot
 ) -> None:
     bob = guild.join(api.user("bob"))
-    bot.do(bot.text_channel(channel).send("A squirrel?", view=Labels()))
+    bot.say(channel, "A squirrel?", Labels)
 
     form = anna.press(channel.from_bot[0], "Something else").wait_answered().modal
     assert form is not None
@@ -483,10 +549,7 @@ def test_a_choice_from_a_menu_arrives(api: DiscordApi, channel: Channel, anna: U
             await interaction.response.defer()
             await interaction.edit_original_response(content=f"So it is {menu.values[0]}.", view=None)
 
-    async def ask() -> None:
-        await bot.text_channel(channel).send("Which one?", view=Menu())
-
-    bot.do(ask())
+    bot.say(channel, "Which one?", Menu)
     question = channel.from_bot[0]
     assert [each.label for each in question.menus[0].options] == ["red", "grey"]
     anna.choose(question, "grey")
@@ -544,7 +607,8 @@ def test_subcommands_and_suggestions(api: DiscordApi, channel: Channel, anna: Us
         asked = anna.slash(channel, "model rollback", {"version": "4"}).wait_answered()
 
     assert [each["name"] for each in typing.choices or []] == ["version 4"]
-    assert asked.response is not None and asked.response.content == "back to 4"
+    assert asked.response is not None
+    assert asked.response.content == "back to 4"
 
 
 def test_a_message_command_sees_the_message_and_obeys_its_permissions(
@@ -564,14 +628,15 @@ def test_a_message_command_sees_the_message_and_obeys_its_permissions(
         with pytest.raises(NotPossible):
             anna.context(photo, "Correct this photo")
 
-    assert asked.response is not None and asked.response.content == "anna sent 1"
+    assert asked.response is not None
+    assert asked.response.content == "anna sent 1"
     assert api.command("Correct this photo").default_member_permissions == Permission.MANAGE_GUILD
 
 
-def test_an_interaction_is_answered_once_and_in_time(channel: Channel) -> None:
+def test_an_interaction_is_answered_once_and_in_time() -> None:
     with DiscordApi(answer_within_s=0.2) as api:
-        channel = api.guild("Squirrel watchers").text_channel("photos")
-        chief = channel.guild.owner if channel.guild else api.user("nobody")
+        guild = api.guild("Squirrel watchers")
+        channel, anna = guild.text_channel("photos"), guild.join(api.user("anna"))
         bot = Bot(api.url)
         codes: list[int] = []
 
@@ -580,19 +645,60 @@ def test_an_interaction_is_answered_once_and_in_time(channel: Channel) -> None:
             await asyncio.sleep(wait_s)
             for _ in range(2):
                 try:
-                    interaction.response._response_type = None
+                    interaction.response._response_type = None  # else discord.py refuses by itself
                     await interaction.response.send_message("here")
                 except discord.HTTPException as refused:
                     codes.append(refused.code)
 
         with running(bot, api):
-            asked = chief.slash(channel, "twice", {"wait_s": 0.0}).wait_answered()
+            asked = anna.slash(channel, "twice", {"wait_s": 0.0}).wait_answered()
             eventually(api, lambda: codes == [40060])
-            late = chief.slash(channel, "twice", {"wait_s": 0.3})
+            late = anna.slash(channel, "twice", {"wait_s": 0.3})
             eventually(api, lambda: len(codes) == 3)
 
     assert codes == [40060, 10062, 10062]
     assert (asked.has_failed, late.has_failed) == (False, True)
+
+
+def test_a_stale_press_reaches_the_bot_like_any_other(api: DiscordApi, channel: Channel, anna: User, bot: Bot) -> None:
+    bot.say(channel, "A squirrel?", Labels)
+    question = channel.from_bot[0]
+    anna.press(question, "Red squirrel").wait_answered()
+
+    pressed = anna.press_stale(question, "label:other").wait_answered()
+
+    assert pressed.modal is not None
+
+
+def test_an_ephemeral_answer_comes_back_dressed_as_a_direct_message(
+    api: DiscordApi, channel: Channel, anna: User
+) -> None:
+    bot = Bot(api.url, discord.Intents.default())
+    own: list[discord.Message] = []
+
+    @bot.event
+    async def on_message(message: discord.Message) -> None:
+        own.append(message)
+
+    @bot.tree.command(name="whisper", description="Whisper")
+    async def whisper(interaction: discord.Interaction) -> None:
+        await interaction.response.send_message("psst", ephemeral=True)
+
+    with running(bot, api):
+        anna.slash(channel, "whisper").wait_answered()
+        eventually(api, lambda: own)
+
+    assert (own[0].content, own[0].guild, own[0].author.id) == ("psst", None, api.bot.id)
+
+
+def test_registering_commands_refuses_names_that_discord_refuses(api: DiscordApi, guild: Guild, bot: Bot) -> None:
+    bad = {"name": "Has Spaces", "description": "", "type": 1}
+
+    with pytest.raises(discord.HTTPException) as refused:
+        bot.do(bot.http.bulk_upsert_guild_commands(api.bot.id, guild.id, [bad]))
+
+    assert refused.value.code == 50035
+    assert api.commands == []
 
 
 def test_an_answer_cannot_be_changed_once_its_token_has_run_out(
@@ -606,10 +712,7 @@ def test_an_answer_cannot_be_changed_once_its_token_has_run_out(
             interactions.append(interaction)
             await interaction.response.defer()
 
-    async def ask() -> None:
-        await bot.text_channel(channel).send("?", view=Keep())
-
-    bot.do(ask())
+    bot.say(channel, "?", Keep)
     anna.press(channel.from_bot[0], "Keep").wait_answered()
     eventually(api, lambda: interactions)
     api.expire_interactions()
@@ -647,6 +750,19 @@ def test_a_session_that_cannot_be_resumed_starts_anew_and_has_missed_what_was_sa
 
     assert [each.content for each in bot.heard] == ["said afterwards"]
     assert len(api.gateway.identifies) == 2
+
+
+def test_an_outage_ends_and_what_was_said_meanwhile_arrives(
+    api: DiscordApi, channel: Channel, anna: User, bot: Bot
+) -> None:
+    with api.outage():
+        anna.send(channel, "is anybody there?")
+        with pytest.raises((aiohttp.ClientError, OSError)):
+            bot.say(channel, "hello?")
+
+    eventually(api, lambda: bot.heard)
+
+    assert api.gateway.resumes == 1
 
 
 def test_a_request_to_reconnect_is_followed(api: DiscordApi, channel: Channel, anna: User, bot: Bot) -> None:

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from . import interactions, messages, wire
+from . import interactions, posting, wire
+from .channels import draft_of, uploads_of
 from .errors import ApiError, Form, Json, unknown
 from .forms import EPHEMERAL, check_commands, check_message, check_modal
 from .interactions import AUTOCOMPLETE, COMPONENT, MODAL_SUBMIT, Command, Interaction
-from .messages import CONTEXT_ANSWER, LOADING, PARSE_USERS, REPLY, SLASH_ANSWER, Message
+from .messages import CONTEXT_ANSWER, LOADING, PLAIN, REPLY, SLASH_ANSWER, Message
 from .places import Guild
-from .rest import draft_of, id_in, uploads_of
-from .traffic import BODY, reply
+from .posting import PARSE_USERS, Draft
+from .traffic import BODY, id_in, reply
 from .world import World
 
 MESSAGE, THINKING, NOTED, UPDATE, CHOICES, MODAL = 4, 5, 6, 7, 8, 9
@@ -70,12 +71,12 @@ class Callbacks:
                 asked.response = self._post(asked, draft)
             elif kind == THINKING:
                 flags = ((data.get("flags") or 0) & EPHEMERAL) | LOADING
-                asked.response = self._post(asked, messages.Draft(flags=flags))
+                asked.response = self._post(asked, Draft(flags=flags))
             elif kind in _TAKES_EDIT:
                 asked.response = asked.message
                 if kind == UPDATE and asked.message:
                     files = uploads_of(world, asked.channel, body, data)
-                    messages.edit(world, asked.message, data, files)
+                    posting.edit(world, asked.message, data, files)
             elif kind == CHOICES:
                 asked.choices = list(data.get("choices") or [])
             else:
@@ -95,13 +96,13 @@ class Callbacks:
             check_message(payload)
             if asked.answer_type == THINKING and asked.response and asked.response.is_loading:
                 files = uploads_of(self._world, asked.channel, request[BODY], payload)
-                messages.edit(self._world, asked.response, payload, files)
+                posting.edit(self._world, asked.response, payload, files)
                 return reply(self._shown(asked.response))
             draft = draft_of(self._world, asked.channel, request[BODY], payload, PARSE_USERS, may_hide=True)
             if not (draft.content or draft.embeds or draft.files or draft.components):
                 raise ApiError(400, 50006, "Cannot send an empty message")
             draft.reply_to = asked.response
-            posted = self._post(asked, draft, kind=REPLY if asked.response else messages.PLAIN)
+            posted = self._post(asked, draft, kind=REPLY if asked.response else PLAIN)
             asked.followups.append(posted)
             return reply(self._shown(posted))
 
@@ -117,13 +118,13 @@ class Callbacks:
             payload: Json = request[BODY].payload or {}
             check_message(payload)
             files = uploads_of(self._world, message.channel, request[BODY], payload)
-            messages.edit(self._world, message, payload, files)
+            posting.edit(self._world, message, payload, files)
             return reply(self._shown(message))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete `@original` or a follow-up."""
         with self._world.changing():
-            messages.delete(self._world, self._owned(request))
+            posting.delete(self._world, self._owned(request))
             return reply(None, 204)
 
     async def commands(self, request: web.Request) -> web.Response:
@@ -198,7 +199,7 @@ class Callbacks:
             fits = kind in (MESSAGE, THINKING) or (kind == MODAL and asked.kind != MODAL_SUBMIT)
         if not fits:
             form = Form()
-            form.refuse("type", "UNION_TYPE_CHOICES", "Value of field \"type\" does not fit this interaction.")
+            form.refuse("type", "UNION_TYPE_CHOICES", 'Value of field "type" does not fit this interaction.')
             form.close()
 
     def _interaction(self, token: str) -> Interaction | None:
@@ -221,13 +222,13 @@ class Callbacks:
                 return message
         raise unknown("Message")
 
-    def _post(self, asked: Interaction, draft: messages.Draft, kind: int | None = None) -> Message:
+    def _post(self, asked: Interaction, draft: Draft, kind: int | None = None) -> Message:
         if kind is None and asked.command:
             kind = SLASH_ANSWER if asked.command.kind == interactions.CHAT_INPUT else CONTEXT_ANSWER
         elif kind is None:
             draft.reply_to = asked.message
         visible_to = asked.user if draft.flags & EPHEMERAL else None
-        return messages.post(
+        return posting.post(
             self._world, asked.channel, self._world.bot, draft, interaction=asked, kind=kind, visible_to=visible_to
         )
 

@@ -267,6 +267,7 @@ class Gateway:
             for guild in mine:
                 whole = wire.guild_json(self._world, guild, is_event=True, shows_members=shows)
                 session.dispatch("GUILD_CREATE", {**whole, "unavailable": False})
+        return None
 
     def _resume(self, link: Link, data: Json) -> None:
         session = self._sessions.get(data.get("session_id", ""))
@@ -285,6 +286,7 @@ class Gateway:
         for frame in session.log[seen:]:
             link.put(frame)
         session.dispatch("RESUMED", {"_trace": []})
+        return None
 
     def _list_members(self, session: Session, data: Json) -> None:
         ids = data["guild_id"] if isinstance(data["guild_id"], list) else [data["guild_id"]]

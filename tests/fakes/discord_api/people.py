@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import interactions, messages, wire
+from . import filling, interactions, posting, wire
 from .cdn import Attachment, tidy_filename
 from .errors import Json, NotPossible
 from .forms import BUTTON, CONTENT_LIMIT
 from .interactions import Interaction, Modal
-from .messages import Draft, Menu, Message
+from .messages import Menu, Message
 from .places import DM, THREAD, Channel
+from .posting import Draft
 from .world import Permission, World
 
 File = tuple[str, bytes, str | None]
@@ -65,9 +66,9 @@ class User:
                 raise NotPossible("a message holds 1 to 2000 characters and up to 10 files")
             if reply_to and (reply_to.is_deleted or reply_to.channel is not channel):
                 raise NotPossible("a reply points at a message of the same channel")
-            allowed = {**messages.PARSE_ALL, "replied_user": pings_author}
+            allowed = {**posting.PARSE_ALL, "replied_user": pings_author}
             files = self._upload(channel, attachments)
-            return messages.post(
+            return posting.post(
                 self._world, channel, self, Draft(text, files=files, reply_to=reply_to, allowed_mentions=allowed)
             )
 
@@ -76,7 +77,7 @@ class User:
         with self._world.changing():
             if message.author is not self or message.is_deleted:
                 raise NotPossible("people edit only their own messages")
-            messages.edit(self._world, message, {"content": text})
+            posting.edit(self._world, message, {"content": text})
 
     def delete(self, message: Message) -> None:
         """Delete one's own message, or anybody's with the permission for it."""
@@ -84,25 +85,25 @@ class User:
             self._see(message)
             if message.author is not self and message.visible_to is not self:
                 self._need(message.channel, Permission.MANAGE_MESSAGES)
-            messages.delete(self._world, message)
+            posting.delete(self._world, message)
 
     def forward(self, message: Message, channel: Channel) -> Message:
         """Forward a message: a frozen copy of it inside an empty message of one's own."""
         with self._world.changing():
             self._see(message)
             self._need(channel, Permission.SEND_MESSAGES)
-            return messages.post(self._world, channel, self, Draft(forwarded=copy.copy(message)))
+            return posting.post(self._world, channel, self, Draft(forwarded=copy.copy(message)))
 
     def react(self, message: Message, emoji: str) -> None:
         """Add a reaction."""
         with self._world.changing():
             self._see(message)
-            messages.react(self._world, message, self, emoji, is_added=True)
+            posting.react(self._world, message, self, emoji, is_added=True)
 
     def unreact(self, message: Message, emoji: str) -> None:
         """Take one's reaction back."""
         with self._world.changing():
-            messages.react(self._world, message, self, emoji, is_added=False)
+            posting.react(self._world, message, self, emoji, is_added=False)
 
     def open_thread(self, start: Channel | Message, name: str) -> Channel:
         """Open a thread in a channel, or on a message (then its id is the message's, as in Discord)."""
@@ -149,7 +150,7 @@ class User:
         with self._world.changing():
             command_name, *path = name.split()
             command = interactions.find_command(self._world, self, channel, command_name, interactions.CHAT_INPUT)
-            data = interactions.slash_data(self._world, command, path, options or {}, None, channel)
+            data = filling.slash_data(self._world, command, path, options or {}, None, channel)
             return interactions.ask(self._world, self, channel, interactions.COMMAND, data, command=command)
 
     def type_option(
@@ -160,7 +161,7 @@ class User:
             command_name, *path = name.split()
             command = interactions.find_command(self._world, self, channel, command_name, interactions.CHAT_INPUT)
             given = {**(options or {}), option: typed}
-            data = interactions.slash_data(self._world, command, path, given, option, channel)
+            data = filling.slash_data(self._world, command, path, given, option, channel)
             return interactions.ask(self._world, self, channel, interactions.AUTOCOMPLETE, data, command=command)
 
     def context(self, message: Message, name: str) -> Interaction:
@@ -171,7 +172,7 @@ class User:
                 raise NotPossible("ephemeral messages have no such menu")
             channel = message.channel
             command = interactions.find_command(self._world, self, channel, name, interactions.MESSAGE_COMMAND)
-            data = interactions.message_command_data(self._world, command, message)
+            data = filling.message_command_data(self._world, command, message)
             return interactions.ask(self._world, self, channel, interactions.COMMAND, data, command=command)
 
     def submit(self, modal: Modal, answers: Mapping[str, str | Sequence[str]] | None = None) -> Interaction:
@@ -179,7 +180,7 @@ class User:
         with self._world.changing():
             if modal.user is not self or modal.is_submitted:
                 raise NotPossible("this form is not open on this person's screen")
-            data = interactions.submit_data(modal, answers or {})
+            data = filling.submit_data(modal, answers or {})
             modal.is_submitted = True
             opened_by = modal.opened_by
             return interactions.ask(

@@ -14,6 +14,7 @@ from aiohttp import web
 from . import wire
 from .callbacks import Callbacks
 from .cdn import Cdn
+from .channels import Channels
 from .errors import Json
 from .gateway import GATEWAY_PATH, Gateway
 from .interactions import Command, Interaction, Modal
@@ -25,7 +26,7 @@ from .traffic import REQUEST_LIMIT_BYTES, Call, Handler, Scope, Traffic, route_p
 from .world import EVERYDAY_PERMISSIONS, PRIVILEGED, Event, Intent, Permission, World
 
 T = TypeVar("T")
-TOKEN = "MTAwMDAwMDAwMDAwMDAwMDAwMA.fake00.not-a-real-token-of-any-bot"
+TOKEN = "bot-token.of-the.stand-in"
 
 
 class DiscordApi:
@@ -122,7 +123,10 @@ class DiscordApi:
         raise LookupError(f"no command {name!r}; registered are {[each.name for each in self.commands]}")
 
     def wait_for(self, predicate: Callable[[], T], timeout_s: float = 5.0) -> T:
-        """Return the predicate's first true value; it is asked again after every change. AssertionError if late."""
+        """Return the predicate's first true value; it is asked again after every change. AssertionError if late.
+
+        Nothing changes while the predicate runs, so it must not wait for the bot itself.
+        """
         with self._world.changed:
             found = self._world.changed.wait_for(predicate, timeout_s)
             if not found:
@@ -263,7 +267,8 @@ class DiscordApi:
             return await self._traffic.handle(request, handler)
 
         app = web.Application(client_max_size=REQUEST_LIMIT_BYTES, middlewares=[watched])
-        app.add_routes([*Rest(self._world, self.gateway).routes(), *Callbacks(self._world).routes()])
+        for part in (Rest(self._world, self.gateway), Channels(self._world), Callbacks(self._world)):
+            app.add_routes(part.routes())
         for folder in ("attachments", "ephemeral-attachments"):
             app.router.add_get(f"/{folder}/{{channel}}/{{attachment}}/{{name}}", self._world.cdn.serve)
         app.router.add_get(GATEWAY_PATH, self.gateway.connect)

@@ -88,6 +88,12 @@ def reply(payload: Any, status: int = 200, headers: dict[str, str] | None = None
     return web.Response(body=body, status=status, headers={"Via": "1.1 google", **kind, **(headers or {})})
 
 
+def id_in(request: web.Request, name: str) -> int:
+    """Return a number from the path; 0, which nothing has, if it is none."""
+    found = request.match_info[name]
+    return int(found) if found.isdigit() else 0
+
+
 class Traffic:
     """The log of calls, the faults that wait for their call, and the rate limits.
 

@@ -80,7 +80,8 @@ def channel_json(channel: Channel) -> Json:
     assert channel.guild is not None
     shown |= {"guild_id": str(channel.guild.id), "name": channel.name, "rate_limit_per_user": 0}
     if channel.kind == _THREAD:
-        assert channel.parent is not None and channel.owner is not None
+        assert channel.parent is not None
+        assert channel.owner is not None
         return shown | {
             "parent_id": str(channel.parent.id),
             "owner_id": str(channel.owner.id),

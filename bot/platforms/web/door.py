@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
@@ -25,7 +26,10 @@ HEADER = "x-snaplabel"
 MAX_NAME = 40
 PHOTOS_A_MINUTE = 60
 POSTS_A_MINUTE = 120
-TRIES_A_MINUTE = 20
+# Anybody may try tokens at the door, so a given one must be too long to be found.
+LEAST_TOKEN = 16
+NOT_INVITED = "You are not in this chat yet. Ask for the invite link."
+SLOW_DOWN = "That is a lot at once. Please wait a minute, then send the rest."
 # The limiter remembers so many clients, the least recent one goes first.
 MAX_CLIENTS = 10_000
 
@@ -33,9 +37,12 @@ MAX_CLIENTS = 10_000
 def web_token(settings: Settings) -> str:
     """The admin token of the web chat: the given one, or the one kept in the home folder, made when it is not there.
 
-    The front door calls this too, to print the address. Raises SettingsError when the file can't be read or written.
+    The front door calls this too, to print the address. Raises SettingsError when the given one is too short, or the
+    file can't be read or written.
     """
     if settings.web_token:
+        if len(settings.web_token) < LEAST_TOKEN:
+            raise SettingsError(f"SNAPLABEL_WEB_TOKEN needs at least {LEAST_TOKEN} letters; empty, and one is made.")
         return settings.web_token
     path = settings.home / "web-token"
     try:
@@ -63,6 +70,15 @@ def _kept_token(path: Path) -> str:
     raise SettingsError(f"{path} is empty. Delete it, and a new token is made.")
 
 
+class Refused(Exception):
+    """A request that is not fulfilled. status: of HTTP; the text is a sentence; more: what else the answer holds."""
+
+    def __init__(self, status: int, sentence: str, **more: Any) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.more = more
+
+
 @dataclass(frozen=True)
 class Visitor:
     """Somebody with a cookie. person: random and for ever theirs; public: what other pages may know of it."""
@@ -88,6 +104,13 @@ class Visitor:
 def public_id(person: str) -> str:
     """What pages call a person by: enough to tell people apart, nothing to pass for one."""
     return hashlib.sha256(f"person {person}".encode()).hexdigest()[:10]
+
+
+def admin_link(settings: Settings, port: int = 0) -> str:
+    """The address that makes whoever opens it an admin of the web chat. port: the bound one, 0: the one in settings."""
+    host = settings.web_host
+    host = "localhost" if host in ("", "0.0.0.0", "::", "127.0.0.1") else host  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{port or settings.web_port}/?token={web_token(settings)}"
 
 
 class Door:

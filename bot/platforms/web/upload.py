@@ -7,25 +7,19 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from bot.platforms.web.door import Refused
 from snaplabel.images import MAX_BYTES
+from snaplabel.voices import REFUSALS
 
 MAX_FILES = 10
 MAX_FIELD_BYTES = 8 * 1024
 # A sender that says nothing for this long has gone into a tunnel; the page sends again by itself.
 SILENCE_S = 30.0
 
-TOO_HEAVY = "That file is larger than 20 MB. Please send it as a photo, or smaller."
+TOO_HEAVY = REFUSALS["too-heavy"]
 TOO_MANY = f"At most {MAX_FILES} photos at a time, please."
 GARBLED = "That upload arrived garbled. Please send it again."
 TOO_SLOW = "That upload took too long. Please send it again."
-
-
-class UploadError(Exception):
-    """An upload that can't be taken. status: of HTTP; the text is a sentence for its sender."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
 
 
 @dataclass
@@ -38,38 +32,37 @@ class Part:
 
 
 async def chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises UploadError after SILENCE_S without a byte."""
+    """The body as it comes. Raises Refused after SILENCE_S without a byte."""
     while True:
         try:
             async with asyncio.timeout(SILENCE_S):
                 chunk = await anext(stream, None)
         except TimeoutError:
-            raise UploadError(408, TOO_SLOW) from None
+            raise Refused(408, TOO_SLOW) from None
         if chunk is None:
             return
         yield chunk
 
 
 async def whole(stream: AsyncIterator[bytes]) -> bytes:
-    """A body that is one file. Raises UploadError."""
+    """A body that is one file. Raises Refused."""
     data = bytearray()
     async for chunk in chunks(stream):
         if len(data) + len(chunk) > MAX_BYTES:
-            await drain(stream)
-            raise UploadError(413, TOO_HEAVY)
+            raise Refused(413, TOO_HEAVY)
         data += chunk
     return bytes(data)
 
 
 async def parts(stream: AsyncIterator[bytes], content_type: str) -> AsyncIterator[Part]:
-    """The parts of a multipart form, each as soon as it is complete. Raises UploadError.
+    """The parts of a multipart form, each as soon as it is complete. Raises Refused.
 
     Only one file is in memory at a time, of at most MAX_BYTES.
     """
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
-        raise UploadError(415, "Send photos as a form (multipart/form-data).")
+        raise Refused(415, "Send photos as a form (multipart/form-data).")
     form = _Form(boundary)
     files = 0
     try:
@@ -77,16 +70,12 @@ async def parts(stream: AsyncIterator[bytes], content_type: str) -> AsyncIterato
             for part in form.feed(chunk):
                 files += part.filename is not None
                 if files > MAX_FILES:
-                    raise UploadError(413, TOO_MANY)
+                    raise Refused(413, TOO_MANY)
                 yield part
         if not form.is_whole:
-            raise UploadError(400, GARBLED)
+            raise Refused(400, GARBLED)
     except FormParserError:
-        raise UploadError(400, GARBLED) from None
-    except UploadError as error:
-        if error.status == 413:
-            await drain(stream)
-        raise
+        raise Refused(400, GARBLED) from None
 
 
 async def drain(stream: AsyncIterator[bytes]) -> None:
@@ -134,7 +123,7 @@ class _Form:
         most = MAX_BYTES if self._part.filename is not None else MAX_FIELD_BYTES
         if len(self._part.data) + end - start > most:
             too_long = "That is too much text for one message."
-            raise UploadError(413, TOO_HEAVY if self._part.filename is not None else too_long)
+            raise Refused(413, TOO_HEAVY if self._part.filename is not None else too_long)
         self._part.data += data[start:end]
 
     def _on_part_end(self) -> None:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +12,7 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from bot.messages import Choice, Reply
-from bot.webdoor import public_id
+from bot.platforms.web.door import public_id
 from snaplabel import images
 from snaplabel.store import sha256_of
 from snaplabel.tables import Answer, Chat, Message, Person, Photo
@@ -98,6 +98,15 @@ def feed(session: Session, before: str = "") -> list[Item]:
     alone = _alone(session, chat, moment)
     items = [*(_photos(group) for group in posts), *(Item("answer", one.id, one.at, answer=one) for one in alone)]
     return sorted(items, key=lambda item: item.at)[-PAGE:]
+
+
+def with_texts(items: Sequence[Item], texts: Sequence[Item]) -> dict[str, Any]:
+    """The feed as the page gets it: with what was typed, captions beside their photos. more: there are older ones."""
+    captions = {text.id: text.text for text in texts if text.kind == "photos"}
+    found = [replace(item, text=captions.get(item.id, "")) for item in items]
+    found += [text for text in texts if text.kind == "text"]
+    found.sort(key=lambda item: item.at)
+    return {"items": [item.to_json() for item in found], "more": len(items) == PAGE}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from bot.messages import Reply
-from bot.webroom import Item
+from bot.platforms.web.room import Item
 
 # Proxies and phones drop a connection on which nothing is said.
 HEARTBEAT_S = 15.0

@@ -1,0 +1,56 @@
+# `make demo` to watch it, `make test` to check it; both set up what they need.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+MAKEFLAGS += --no-print-directory
+
+.PHONY: setup demo test test-fast check lint format clean screenshots chromium
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml requirements/constraints.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "snaplabel needs Python 3.11 or newer."; exit 1; }
+	@echo "Setting up $(VENV): a few minutes the first time, since torch and OpenVINO are large."
+	@test -x $(RUN) || "$(PYTHON)" -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt -e '.[bot,worker,trainer,dev]'
+	@touch $@
+
+demo: $(STAMP)
+	@$(VENV)/bin/snaplabel demo
+
+test: $(STAMP) chromium
+	@$(RUN) -m pytest
+
+test-fast: $(STAMP)
+	@$(RUN) -m pytest -m "not real"
+
+check: lint
+	@$(MAKE) test
+
+lint: $(STAMP)
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+format: $(STAMP)
+	@$(RUN) -m ruff check --fix --quiet . || true
+	@$(RUN) -m ruff format .
+
+screenshots: $(STAMP) chromium
+	@$(RUN) -m demo.screenshots
+
+# The browser tests need a Chromium; where it can't be had they skip, saying so.
+chromium:
+	@command -v chromium chromium-browser google-chrome >/dev/null && exit 0; \
+	[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0; \
+	echo "Installing Chromium for the browser tests: a minute or two."; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	{ timeout 300 apt-get install -qq -y --no-install-recommends chromium || \
+	  { timeout 120 apt-get update -qq && timeout 300 apt-get install -qq -y --no-install-recommends chromium; }; } \
+	  >/dev/null 2>&1 || echo "Chromium could not be installed; the browser tests will skip."
+
+clean:
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

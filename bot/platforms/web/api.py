@@ -1,0 +1,131 @@
+"""The API for programs: with the admin token as a bearer; its photos are in a chat of their own."""
+
+import asyncio
+import secrets
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response, Security
+from fastapi.security import HTTPBearer
+
+from bot.messages import Incoming
+from bot.platforms.web import door, lookups, upload
+from bot.platforms.web.door import Refused
+from bot.platforms.web.room import API, PLATFORM, ROOM
+from bot.platforms.web.shapes import Health, LabelRow, Lesson, ModelNow, Pending, Result, Taught, Trouble, UnknownLabel
+from snaplabel.voices import REFUSALS
+
+if TYPE_CHECKING:
+    from bot.platforms.web.adapter import Web
+
+LONGEST_WAIT_S = 120.0
+
+
+def routes(web: "Web") -> APIRouter:
+    """Everything below /api."""
+    bearer = HTTPBearer(auto_error=False, description="The admin token of the web chat (SNAPLABEL_WEB_TOKEN).")
+    common: dict[int | str, dict[str, Any]] = {
+        401: {"model": Trouble, "description": "The token is missing or wrong."},
+        422: {"model": Trouble, "description": "The request can't be understood."},
+        503: {"model": Trouble, "description": "Nothing could be written down. Try again."},
+    }
+    api = APIRouter(responses=common)
+
+    def owner(request: Request, _documented: Annotated[object, Security(bearer)]) -> None:
+        if not web.door.is_bearer(request.headers.get("authorization", "")):
+            raise Refused(401, "Send the admin token: Authorization: Bearer <token>.")
+
+    def guest(request: Request, _documented: Annotated[object, Security(bearer)]) -> str:
+        """Who may look: returns the chat whose model is meant."""
+        if web.door.is_bearer(request.headers.get("authorization", "")):
+            return API
+        if web.door.open(request.cookies.get(door.COOKIE)) is None:
+            raise Refused(401, door.NOT_INVITED)
+        return ROOM
+
+    no_such: dict[int | str, dict[str, Any]] = {
+        404: {"model": Trouble, "description": "There is no photo with this id."}
+    }
+    no_photo: dict[int | str, dict[str, Any]] = {
+        400: {"model": Trouble, "description": "The file is empty, damaged or tiny."},
+        413: {"model": Trouble, "description": "The file is too large."},
+        415: {"model": Trouble, "description": "The file is no photo."},
+        202: {"model": Pending, "description": "Written down; ask for it again."},
+    }
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    form = {"schema": {"type": "object", "properties": {"file": binary["schema"]}, "required": ["file"]}}
+    body = {"required": True, "content": {"multipart/form-data": form, "image/*": binary}}
+
+    async def answer(message: str, wait_s: float, response: Response) -> Result | Pending:
+        until, pause_s = time.monotonic() + wait_s, 0.02
+        found = await web.ask(lookups.look, message)
+        while isinstance(found, Pending) and time.monotonic() < until:
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.05, 0.25)
+            found = await web.ask(lookups.look, message)
+        response.status_code = 202 if isinstance(found, Pending) else 200
+        return found
+
+    Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for the answer.")]  # noqa: N806
+
+    @api.post(
+        "/photos",
+        response_model=Result,
+        responses=no_photo,
+        dependencies=[Depends(owner)],
+        openapi_extra={"requestBody": body},
+    )
+    async def classify(request: Request, response: Response, wait_s: Wait = 30.0) -> Result | Pending:
+        """Ask what a photo shows: one file of a form, or the image itself as the body."""
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            attachment = (await web.upload(request, None))[0][0]
+        else:
+            async with web.uploading:
+                data = await upload.whole(request.stream())
+            if not data:
+                raise Refused(400, REFUSALS["empty"])
+            attachment = await web.keep(data)
+        message = secrets.token_hex(12)
+        posted = Incoming(PLATFORM, API, message, API, "photo", name="API", attachment=attachment, is_admin=True)
+        await web.host.receive([posted])
+        return await answer(message, wait_s, response)
+
+    @api.get("/photos/{id}", response_model=Result, responses={**no_photo, **no_such}, dependencies=[Depends(owner)])
+    async def result(id: str, response: Response, wait_s: Wait = 0.0) -> Result | Pending:
+        """What a photo shows, as far as it is known now."""
+        return await answer(id, wait_s, response)
+
+    @api.post(
+        "/photos/{id}/correction",
+        responses={
+            404: {"model": UnknownLabel | Trouble, "description": "No such photo, or no such label."},
+            409: {"model": Trouble, "description": "The photo is not taken in yet, or it was none."},
+        },
+        dependencies=[Depends(owner)],
+    )
+    async def correction(id: str, lesson: Lesson) -> Taught:
+        """Say what a photo shows; it counts at once, and the model learns it within seconds."""
+        votes_needed = web.settings.votes_needed
+        taught, classifier_id = await asyncio.to_thread(lookups.correct, web.host.database, id, lesson, votes_needed)
+        if taught.changed:
+            await web.host.ring("train.learn", classifier_id)
+        return taught
+
+    @api.get("/model")
+    async def model(chat: Annotated[str, Depends(guest)]) -> ModelNow:
+        """The model that answers now, and its exam."""
+        return await web.ask(lookups.model_now, chat)
+
+    @api.get("/labels")
+    async def labels(chat: Annotated[str, Depends(guest)]) -> list[LabelRow]:
+        """All labels, most photos first."""
+        return await web.ask(lookups.label_rows, chat)
+
+    @api.get("/health", responses={503: {"model": Health}})
+    async def health(response: Response) -> Health:
+        """Whether this process can do its work; for a watchdog, without a token."""
+        is_alive = await asyncio.to_thread(lookups.is_alive, web.host.database)
+        response.status_code = 200 if is_alive else 503
+        return Health(ok=is_alive, database="ok" if is_alive else "unreachable")
+
+    return api

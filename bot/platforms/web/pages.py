@@ -1,0 +1,207 @@
+"""The page, and what it asks and posts: for people with a cookie, posts only from the page itself."""
+
+import re
+import secrets
+from dataclasses import replace
+from importlib.resources import files
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
+
+from bot import words
+from bot.messages import Incoming, Kind
+from bot.platforms.web import door
+from bot.platforms.web import room as seen
+from bot.platforms.web.door import Refused, Visitor
+from bot.platforms.web.room import PLATFORM, ROOM
+from bot.platforms.web.shapes import OWN_ID, Named, Press, Said
+from snaplabel.errors import LabelError, NotStored
+from snaplabel.store import sha256_of
+
+if TYPE_CHECKING:
+    from bot.platforms.web.adapter import Web
+
+STATIC = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+PRIVATE = {"cache-control": "private, max-age=600"}
+NOTHING_HERE = "There is nothing here."
+NOT_FROM_HERE = "That did not come from this page, so nothing was done."
+
+
+def page(web: "Web") -> APIRouter:
+    """The page itself, and how one gets in."""
+    pages = APIRouter()
+    folder = files("bot.platforms.web")
+    static = {
+        file.name: file.read_bytes() for file in folder.iterdir() if file.is_file() and not file.name.endswith(".py")
+    }
+
+    def html(name: str, status: int = 200) -> Response:
+        return HTMLResponse(static[name], status)
+
+    @pages.get("/")
+    async def front(request: Request, token: str | None = None) -> Response:
+        visitor = web.door.open(request.cookies.get(door.COOKIE))
+        if token is not None and web.door.is_token(token):
+            return _let_in(web, request, web.door.welcome(visitor, as_admin=True))
+        return html("page.html") if visitor is not None and token is None else html("door.html", 401)
+
+    @pages.get("/join/{invite}")
+    async def join(request: Request, invite: str) -> Response:
+        visitor = web.door.open(request.cookies.get(door.COOKIE))
+        if not web.door.is_invite(invite):
+            return html("door.html", 401)
+        return _let_in(web, request, web.door.welcome(visitor, as_admin=False))
+
+    @pages.get("/static/{name}")
+    async def file(request: Request, name: str) -> Response:
+        kind = STATIC.get(name[name.rfind(".") :])
+        if kind is None or name not in static:
+            raise Refused(404, NOTHING_HERE)
+        etag = f'"{sha256_of(static[name])[:16]}"'
+        headers = {"etag": etag, "cache-control": "no-cache"}
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)
+        return Response(static[name], media_type=kind, headers=headers)
+
+    return pages
+
+
+def _let_in(web: "Web", request: Request, visitor: Visitor) -> Response:
+    """Send somebody to the page with a cookie; the secret leaves the address bar."""
+    return _with_cookie(web, request, visitor, RedirectResponse("/", 303))
+
+
+def _with_cookie(web: "Web", request: Request, visitor: Visitor, response: Response) -> Response:
+    response.set_cookie(
+        door.COOKIE,
+        web.door.seal(visitor),
+        max_age=door.COOKIE_AGE_S,
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+    return response
+
+
+def room(web: "Web") -> APIRouter:
+    """What the page asks and posts: for people with a cookie; posts only from the page itself."""
+    routes = APIRouter()
+
+    def member(request: Request) -> Visitor:
+        visitor = web.door.open(request.cookies.get(door.COOKIE))
+        if visitor is None:
+            raise Refused(401, door.NOT_INVITED)
+        return visitor
+
+    def poster(request: Request, visitor: Annotated[Visitor, Depends(member)]) -> Visitor:
+        if not door.is_same_origin(request.headers):
+            raise Refused(403, NOT_FROM_HERE)
+        if not web.posts_allowed.allows(visitor.person):
+            raise Refused(429, door.SLOW_DOWN)
+        return visitor
+
+    Member = Annotated[Visitor, Depends(member)]  # noqa: N806
+    Poster = Annotated[Visitor, Depends(poster)]  # noqa: N806
+
+    def me(request: Request, visitor: Visitor) -> dict[str, Any]:
+        allowed = [one for one in web.host.commands if visitor.is_admin or one.who == "everyone"]
+        return {
+            "id": visitor.public,
+            "name": visitor.name,
+            "is_admin": visitor.is_admin,
+            "invite": f"{request.base_url}join/{web.door.invite}" if visitor.is_admin else None,
+            "commands": [{"name": one.name, "sentence": one.sentence, "argument": one.argument} for one in allowed],
+        }
+
+    def post(visitor: Visitor, kind: Kind, own_id: str | None, **more: Any) -> Incoming:
+        """What somebody did in the room. own_id: the page's id for it, so that a second try counts once."""
+        message = visitor.public + (own_id or secrets.token_hex(8))
+        return Incoming(
+            PLATFORM, ROOM, message, visitor.person, kind, name=visitor.name, is_admin=visitor.is_admin, **more
+        )
+
+    @routes.get("/me")
+    async def who_am_i(request: Request, visitor: Member) -> dict[str, Any]:
+        return me(request, visitor)
+
+    @routes.post("/name")
+    async def rename(request: Request, named: Named, visitor: Poster) -> Response:
+        try:
+            renamed = visitor.called(named.name)
+        except LabelError as error:
+            raise Refused(422, str(error)) from error
+        return _with_cookie(web, request, renamed, JSONResponse(me(request, renamed)))
+
+    @routes.get("/feed")
+    async def feed(_visitor: Member, before: str = "") -> dict[str, Any]:
+        try:
+            items = await web.ask(seen.feed, before)
+        except ValueError as error:
+            raise Refused(422, "That is no moment.") from error
+        since = items[0].at if len(items) == seen.PAGE else ""
+        return seen.with_texts(items, web.live.texts(since, before))
+
+    @routes.get("/events")
+    async def events(_visitor: Member) -> Response:
+        if web.live.is_full:
+            raise Refused(503, "The chat is full at the moment. Please try again in a while.")
+        headers = {"x-accel-buffering": "no"}
+        return StreamingResponse(web.live.events(), media_type="text/event-stream", headers=headers)
+
+    @routes.get("/photo/{message}/{position}")
+    async def photo(message: str, position: int, _visitor: Member) -> Response:
+        sha256 = await web.ask(seen.photo_sha256, message, position)
+        if sha256 is None:
+            raise Refused(404, NOTHING_HERE)
+        try:
+            data = await web.picture(sha256)
+        except NotStored as error:
+            raise Refused(404, NOTHING_HERE) from error
+        return Response(data, media_type="image/jpeg", headers=PRIVATE)
+
+    @routes.get("/picture/{answer}")
+    async def picture(answer: str, _visitor: Member) -> Response:
+        reply = web.live.shown(answer) or await web.ask(seen.reply_of, answer)
+        if reply is None or reply.picture is None:
+            raise Refused(404, NOTHING_HERE)
+        data = await web.host.read(reply.picture)
+        return Response(data, media_type="image/png", headers=PRIVATE)
+
+    @routes.post("/photos", status_code=202)
+    async def photos(request: Request, visitor: Poster) -> dict[str, Any]:
+        attachments, fields = await web.upload(request, visitor.person)
+        caption, reply_to = fields.get("caption", "").strip()[:1000], fields.get("reply_to", "")[:64] or None
+        own_id = fields.get("id", "")
+        first = post(visitor, "photo", own_id if re.fullmatch(OWN_ID, own_id) else None, reply_to=reply_to)
+        album = first.message if len(attachments) > 1 else None
+        posts = [
+            replace(
+                first,
+                attachment=attachment,
+                text=caption if position == 0 else "",
+                position=position,
+                album=album,
+            )
+            for position, attachment in enumerate(attachments)
+        ]
+        return (await web.post(visitor, posts, caption, reply_to)).to_json()
+
+    @routes.post("/messages", status_code=202)
+    async def messages(said: Said, visitor: Poster) -> dict[str, Any]:
+        text = said.text.strip()
+        if not text:
+            raise Refused(422, "Nothing was written.")
+        posted = post(visitor, "text", said.id, text=text, reply_to=said.reply_to)
+        return (await web.post(visitor, [posted], text, said.reply_to)).to_json()
+
+    @routes.post("/press", status_code=202)
+    async def press(pressed: Press, visitor: Poster) -> dict[str, Any]:
+        now_shown, noted = web.live.shown(pressed.answer), await web.ask(seen.reply_of, pressed.answer)
+        if pressed.data not in seen.choices((now_shown, noted)):
+            raise Refused(409, words.OLD_BUTTON)
+        posted = post(visitor, "press", pressed.id, data=pressed.data, reply_to=pressed.answer)
+        await web.host.receive([posted])
+        return {"id": posted.message}
+
+    return routes

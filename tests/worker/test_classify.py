@@ -1,0 +1,191 @@
+"""One photo id in, one prediction out; again, does no harm."""
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from snaplabel import registry
+from snaplabel.backbones import BackboneCard, Pixels
+from snaplabel.database import now
+from snaplabel.errors import ModelError
+from snaplabel.store import photo_key
+from snaplabel.tables import Embedding, Message, Photo, Prediction
+from tests.worker.conftest import Workplace, coloured
+from worker import classify, sweep
+from worker.engine import Batcher
+
+
+def _said(workplace: Workplace, photo_id: int) -> list[tuple[str, float]]:
+    with workplace.database.read() as session:
+        rows = session.scalars(select(Prediction).where(Prediction.photo_id == photo_id)).all()
+        return [(row.voice, row.top[0][0] if row.top else 0) for row in rows]
+
+
+def _states(workplace: Workplace) -> list[tuple[str, str | None]]:
+    with workplace.database.read() as session:
+        return [(one.state, one.failure) for one in session.scalars(select(Message).order_by(Message.id))]
+
+
+def test_a_photo_gets_a_prediction_an_embedding_and_its_post_is_told(workplace: Workplace) -> None:
+    workplace.publish("red", "blue")
+    photo = workplace.photo(coloured(250, 10, 10))
+
+    classify.classify(workplace.context, photo)
+
+    assert _said(workplace, photo) == [("sure", 1)]
+    assert _states(workplace) == [("classified", None)]
+    with workplace.database.read() as session:
+        assert session.get(Embedding, (photo, "tiny-1")) is not None
+
+
+def test_the_same_task_twice_leaves_one_prediction(workplace: Workplace) -> None:
+    workplace.publish("red", "blue")
+    photo = workplace.photo(coloured(250, 10, 10))
+
+    for _ in range(2):
+        classify.classify(workplace.context, photo)
+
+    assert len(_said(workplace, photo)) == 1
+
+
+def test_an_untaught_model_says_so(workplace: Workplace) -> None:
+    workplace.publish()
+    photo = workplace.photo(coloured(250, 10, 10))
+
+    classify.classify(workplace.context, photo)
+
+    assert _said(workplace, photo) == [("untaught", 0)]
+
+
+def test_without_a_model_the_post_goes_on_waiting(workplace: Workplace) -> None:
+    photo = workplace.photo(coloured(250, 10, 10))
+
+    classify.classify(workplace.context, photo)
+
+    assert _states(workplace) == [("waiting", None)]
+
+
+def test_a_published_model_answers_without_a_restart_and_so_does_a_rollback(workplace: Workplace) -> None:
+    workplace.publish("red", "blue")
+    photo = workplace.photo(coloured(250, 10, 10))
+    classify.classify(workplace.context, photo)
+
+    workplace.publish("red", "blue", swapped=True)
+    classify.classify(workplace.context, photo)
+    with workplace.database.begin() as session:
+        registry.rollback(session, 1)
+    other = workplace.photo(coloured(240, 30, 20, seed=5))
+    classify.classify(workplace.context, other)
+
+    assert _said(workplace, photo) == [("sure", 1), ("sure", 2)]
+    assert _said(workplace, other) == [("sure", 1)]
+
+
+def test_a_photo_whose_bytes_are_gone_is_refused_with_a_reason(workplace: Workplace) -> None:
+    workplace.publish("red", "blue")
+    photo = workplace.photo(coloured(250, 10, 10))
+    with workplace.database.read() as session:
+        row = session.get(Photo, photo)
+        assert row is not None
+        workplace.store.delete(photo_key(row.sha256))
+
+    classify.classify(workplace.context, photo)
+
+    assert _states(workplace) == [("classified", "lost")]
+
+
+def test_a_damaged_model_leaves_the_one_before_in_its_place(workplace: Workplace) -> None:
+    workplace.publish("red", "blue")
+    photo = workplace.photo(coloured(250, 10, 10))
+    classify.classify(workplace.context, photo)
+    workplace.publish("red", "blue", swapped=True)
+    workplace.store.put("models/1/1/head.safetensors", b"not a model")
+
+    other = workplace.photo(coloured(240, 30, 20, seed=5))
+    classify.classify(workplace.context, other)
+
+    assert _said(workplace, other) == [("sure", 1)]
+
+
+def test_a_damaged_first_model_is_named(workplace: Workplace) -> None:
+    workplace.publish("red", "blue")
+    workplace.store.put("models/1/0/head.safetensors", b"not a model")
+
+    with pytest.raises(ModelError, match=r"models/1/0/head\.safetensors is damaged"):
+        workplace.engine.model(1)
+
+
+def test_the_batcher_answers_everyone_with_their_own_photo() -> None:
+    batches: list[int] = []
+
+    class Counting:
+        card = BackboneCard("x", "x", 1, replace, True, "")  # type: ignore[arg-type]
+
+        def embed(self, pixels: Pixels) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+            batches.append(len(pixels))
+            if any(one.max() == 13 for one in pixels):
+                raise ValueError("bad photo")
+            return pixels.reshape(len(pixels), -1)[:, :1].astype(np.float32)
+
+    batcher = Batcher(Counting())
+    found: dict[int, object] = {}
+
+    def ask(number: int) -> None:
+        try:
+            found[number] = float(batcher.embed(np.full((2, 2, 3), number, np.uint8))[0])
+        except ValueError as error:
+            found[number] = str(error)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    batcher.close()
+
+    assert found == {number: "bad photo" if number == 13 else float(number) for number in range(40)}
+    assert max(batches) <= 16
+
+
+def test_the_sweeper_rings_for_what_waits_too_long_and_only_for_that(workplace: Workplace) -> None:
+    workplace.publish("red", "blue")
+    lost, fresh = workplace.photo(coloured(250, 10, 10)), workplace.photo(coloured(10, 10, 250))
+    with workplace.database.begin() as session:
+        for message in session.scalars(select(Message)):
+            age = 60 if message.photo_id == lost else 1
+            message.queued_at = now() - timedelta(seconds=age)
+    rung: list[tuple[str, int]] = []
+
+    sweep.sweep(workplace.database, lambda task, number: rung.append((task, number)))
+
+    assert rung == [("classify.photo", lost)]
+    assert fresh not in [number for _, number in rung]
+
+
+def test_a_photo_that_kills_its_worker_every_time_is_given_up_with_a_reason(workplace: Workplace) -> None:
+    workplace.publish("red", "blue")
+    workplace.photo(coloured(250, 10, 10))
+
+    for _ in range(sweep.MAX_ATTEMPTS + 1):
+        with workplace.database.begin() as session:
+            for message in session.scalars(select(Message)):
+                message.queued_at = now() - timedelta(seconds=60)
+        sweep.sweep(workplace.database, lambda task, number: None)
+
+    assert _states(workplace) == [("classified", "trouble")]
+
+
+def test_waiting_for_the_first_model_wears_nothing_out(workplace: Workplace) -> None:
+    workplace.photo(coloured(250, 10, 10))
+
+    for _ in range(sweep.MAX_ATTEMPTS + 2):
+        with workplace.database.begin() as session:
+            for message in session.scalars(select(Message)):
+                message.queued_at = now() - timedelta(seconds=60)
+        sweep.sweep(workplace.database, lambda task, number: None)
+
+    assert _states(workplace) == [("waiting", None)]

@@ -1,0 +1,117 @@
+"""`snaplabel train`: one training in this very process, with a bar, a table and an honest last line."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from snaplabel import people, trainings
+from snaplabel.database import Database
+from snaplabel.errors import ModelError
+from snaplabel.settings import Settings
+from snaplabel.store import Store
+from snaplabel.tables import TrainingRun
+from trainer import backbone, run
+from trainer.recipe import Recipe
+from trainer.run import Context
+
+Fill = Callable[[Database, Store, Settings, Sequence[int], str, Callable[[int], None]], None]
+HEADER = f"{'epoch':>5}  {'train_loss':>10}  {'valid_loss':>10}  {'error_rate':>10}  {'time':>5}"
+
+
+def train(
+    settings: Settings,
+    classifier: str,
+    full: bool,
+    embed: Fill,
+    console: Console | None = None,
+    recipe: Recipe | None = None,
+) -> int:
+    """Train a classifier and print what became of it; the command's exit code: 0 done, 1 failed.
+
+    full: fine-tune the whole network; else only the head is refitted.
+    embed(database, store, settings, photo ids, backbone version, on_done): makes and stores the embeddings of these
+    photos, and tells on_done how many are done.
+    Raises AlreadyTraining, ModelError, StoreError.
+    """
+    out = console or Console()
+    database, store = Database(settings.database), Store(settings.store)
+    try:
+        with database.read() as session:
+            found = people.classifier(session, classifier)
+        if found is None:
+            raise ModelError(f"There is no classifier called {classifier}. `snaplabel import DIR` makes it.")
+        made = recipe or Recipe()
+        backbone.ensure(database, store, settings, found.id, lambda sentence: out.print(sentence, style="yellow"), made)
+        with database.begin() as session:
+            run_id = trainings.ask(session, found.id, "fine_tune" if full else "refit", "cli").id
+
+        def embed_here(photo_ids: Sequence[int], backbone_version: str, on_done: Callable[[int], None]) -> None:
+            embed(database, store, settings, photo_ids, backbone_version, on_done)
+
+        with _bar(out) as bar:
+            watch = _Watch(out, bar, bar.add_task("starting", total=1.0))
+            context = Context(database, store, settings, embed_here, made, watch=watch.hear, say=out.print)
+            run.execute(context, run_id)
+        with database.read() as session:
+            over = session.get_one(TrainingRun, run_id)
+        return _tell(out, over)
+    finally:
+        database.close()
+
+
+def _bar(out: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TimeElapsedColumn())
+    return Progress(*columns, console=out, transient=True)
+
+
+class _Watch:
+    """Turns what a run reports into a bar and, epoch by epoch, the table everybody knows."""
+
+    def __init__(self, out: Console, bar: Progress, task: TaskID) -> None:
+        self._out, self._bar, self._task = out, bar, task
+        self._epoch = 0
+
+    def hear(self, facts: dict[str, Any]) -> None:
+        self._bar.update(self._task, completed=facts.get("done", 0.0), description=str(facts.get("step", "")))
+        if facts.get("epoch", 0) > self._epoch:
+            if not self._epoch:
+                self._out.print(HEADER, highlight=False)
+            self._epoch = facts["epoch"]
+            self._out.print(_line(facts), highlight=False)
+
+
+def _line(facts: dict[str, Any]) -> str:
+    minutes, seconds = divmod(round(facts["epoch_seconds"]), 60)
+    losses = f"{facts['train_loss']:>10.4f}  {facts['valid_loss']:>10.4f}  {facts['error_rate']:>10.4f}"
+    return f"{facts['epoch']:>5}  {losses}  {minutes:02d}:{seconds:02d}"
+
+
+def _tell(out: Console, over: TrainingRun) -> int:
+    if over.state != "done":
+        out.print(f"Not trained: {over.failure or over.state}", style="red", highlight=False)
+        return 1
+    for line in lines(over.progress):
+        out.print(line, highlight=False)
+    if over.picture:
+        out.print(f"Confusion matrix: {over.picture} in the store.", highlight=False)
+    return 0
+
+
+def lines(facts: dict[str, Any]) -> list[str]:
+    """What a finished training says on the command line."""
+    seconds = f"{facts['seconds']:.1f} s"
+    if "new_error" not in facts:
+        return [f"{facts['verdict']} v{facts['version']} stays. {seconds}"]
+    state = f"published v{facts['version']}" if facts["published"] else f"v{facts['version']} kept as a candidate"
+    return [f"{facts['photos']} photos: {score(facts)}; {state}. {seconds}", facts["verdict"]]
+
+
+def score(facts: dict[str, Any]) -> str:
+    """The error before and after, with its 95 % interval."""
+    if facts["new_error"] is None:
+        return "no exam photos yet"
+    came = f"{facts['old_error']:.1%} → " if facts["old_error"] is not None else ""
+    where = f"{facts['asked']} exam photos" if facts["by"] == "exam" else f"{facts['asked']} photos, cross-validated"
+    return f"error {came}{facts['new_error']:.1%} ({facts['low']:.1%} to {facts['high']:.1%}, {where})"

@@ -1,0 +1,172 @@
+"""Networks: torchvision's without their last layer, and their way into the store as weights and as a graph."""
+
+import hashlib
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snaplabel import backbones
+from snaplabel.backbones import BackboneCard, Preparation
+from snaplabel.errors import ModelError
+from snaplabel.store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# The graph computes in another order than torch does; beyond this cosine distance it computes something else.
+GRAPH_APART = 1e-3
+
+
+def build(architecture: str) -> tuple["nn.Module", str, int]:
+    """A torchvision network with random weights and no last layer: (network, the layer's name, embedding length).
+
+    Dropout before the last layer stays, and does nothing in eval mode. Raises ModelError for a name torchvision lacks.
+    """
+    from torch import nn
+    from torchvision.models import get_model
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # googlenet and inception on how they are initialised
+            network: nn.Module = get_model(architecture, weights=None)
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"SNAPLABEL_BACKBONE {architecture!r} is no torchvision classification network.") from error
+    ends = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    ends = [name for name in ends if not name.lower().startswith("aux")]
+    last = network.get_submodule(ends[-1])
+    dimension = getattr(last, "in_features", None) or int(last.in_channels)  # type: ignore[arg-type]
+    parent, _, name = ends[-1].rpartition(".")
+    setattr(network.get_submodule(parent), name, nn.Identity())
+    return network, ends[-1], int(dimension)
+
+
+def load(store: Store, version: str) -> tuple["nn.Module", BackboneCard]:
+    """A stored backbone as a torch network in eval mode, with its card. Raises ModelError, StoreError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load as from_bytes
+
+    card = backbones.load_card(store, version)
+    network, _, _ = build(card.architecture)
+    try:
+        network.load_state_dict(from_bytes(store.get(f"{backbones.folder(version)}/weights.safetensors")))
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelError(f"The weights of backbone {version} are damaged: {error}") from error
+    return network.eval(), card
+
+
+def version_of(network: "nn.Module", architecture: str) -> tuple[str, bytes]:
+    """A version named by the network's own weights, and those as safetensors."""
+    from safetensors.torch import save
+
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
+    return f"{architecture}-{hashlib.sha256(data).hexdigest()[:12]}", data
+
+
+def save(store: Store, network: "nn.Module", card: BackboneCard, data: bytes | None = None) -> None:
+    """Write weights, graph and, last, the card. Raises ModelError when the graph does not say what the network says.
+
+    data: the weights as safetensors, where they were made already.
+    """
+    folder = backbones.folder(card.version)
+    store.put(f"{folder}/weights.safetensors", data if data is not None else version_of(network, "")[1])
+    for name, part in _graph(network, card).items():
+        store.put(f"{folder}/{name}", part)
+    backbones.save_card(store, card)
+
+
+def prepared(preparation: Preparation, network: "nn.Module") -> "nn.Module":
+    """The network behind its preparation: uint8 (N, crop, crop, 3) in, float32 (N, dimension) out."""
+    import torch
+    from torch import nn
+
+    class Prepared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.mean: Tensor
+            self.std: Tensor
+            self.register_buffer("mean", torch.tensor(preparation.mean).view(1, 3, 1, 1) * 255.0)
+            self.register_buffer("std", torch.tensor(preparation.std).view(1, 3, 1, 1) * 255.0)
+
+        def forward(self, pixels: "Tensor") -> "Tensor":
+            images = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
+            embeddings: Tensor = self.network(images).flatten(1)
+            return embeddings
+
+    return Prepared().eval()
+
+
+def _graph(network: "nn.Module", card: BackboneCard) -> dict[str, bytes]:
+    """graph.xml and graph.bin, checked against the network on pictures drawn by chance."""
+    import openvino
+    import torch
+
+    crop = card.preparation.crop
+    chance = np.random.default_rng(0)
+    coarse = chance.integers(0, 256, (4, crop // 8 + 1, crop // 8 + 1, 3), dtype=np.uint8)
+    pixels = np.ascontiguousarray(coarse.repeat(8, axis=1).repeat(8, axis=2)[:, :crop, :crop])
+    whole = prepared(card.preparation, network.to("cpu").eval())
+    with torch.no_grad(), one_thread():
+        graph = _converted(whole, pixels[:1])
+        wanted = whole(torch.from_numpy(pixels)).numpy()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.xml"
+        openvino.save_model(graph, path, compress_to_fp16=True)
+        check_graph(path, pixels, wanted)
+        return {name: (Path(folder) / name).read_bytes() for name in ("graph.xml", "graph.bin")}
+
+
+def _converted(whole: "nn.Module", example: NDArray[np.uint8]) -> Any:
+    """The network as an OpenVINO graph with a free number of photos.
+
+    Through OpenVINO's frontend and not `openvino.convert_model`, which reports its use to Intel's servers and takes
+    three times as long.
+    """
+    import torch
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    with warnings.catch_warnings():
+        # torch deprecates tracing, which OpenVINO's converter builds on.
+        warnings.simplefilter("ignore")
+        pixels = torch.from_numpy(example)
+        traced = torch.jit.trace(whole, pixels, check_trace=False)  # type: ignore[no-untyped-call]
+        # The frontend keeps no reference to its decoder and reads freed memory without ours.
+        decoder = TorchScriptPythonDecoder(traced, example_input=pixels)
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    graph = frontend.convert(frontend.load(decoder))
+    graph.reshape([-1, *example.shape[1:]])
+    return graph
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one thread: for a single small picture, threads that wait for busy cores cost seconds."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def check_graph(path: Path, pixels: NDArray[np.uint8], wanted: NDArray[np.float32]) -> None:
+    """Raise ModelError unless the graph file gives these embeddings (N, dimension) for these pixels."""
+    import openvino
+
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = compiled(pixels)[0]
+    if found.shape != wanted.shape or not np.isfinite(found).all():
+        raise ModelError("The exported graph does not compute what the network computes; it was not published.")
+    length = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+    apart = float((1.0 - (found * wanted).sum(axis=1) / np.maximum(length, 1e-12)).max())
+    if apart > GRAPH_APART:
+        raise ModelError(f"The exported graph is {apart:.1e} off the network (cosine); it was not published.")

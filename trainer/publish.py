@@ -1,0 +1,163 @@
+"""Publishing: a candidate becomes a version, current or kept aside, in one transaction with everything that follows."""
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from snaplabel import heads, registry, trainings
+from snaplabel.database import Database
+from snaplabel.errors import TrainingError
+from snaplabel.heads import Floats
+from snaplabel.registry import Card
+from snaplabel.store import Store
+from snaplabel.tables import Classifier, Model, Photo, Prediction, TrainingRun
+from trainer import dataset
+from trainer.backbone import model_key
+from trainer.candidate import Candidate
+from trainer.dataset import Dataset
+from trainer.judge import Decision
+from trainer.recipe import Recipe
+
+# So many photos hear what the new model says of them after their label changed.
+RECEIPTS = 50
+
+
+@dataclass(frozen=True)
+class Step:
+    """Everything a new version is made of. embeddings: float32 (N, dimension) of `data`, by `backbone`."""
+
+    run: TrainingRun
+    kind: str
+    backbone: str
+    data: Dataset
+    embeddings: Floats
+    candidate: Candidate
+    decision: Decision
+    parent: Model | None
+    recipe: Recipe
+    picture: str | None
+
+
+def register(database: Database, store: Store, step: Step, progress: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
+    """Keep the candidate as the next version, publish it if that was decided, and finish the run.
+
+    Returns the model and the run's last progress. Raises TrainingError when another trainer took the run over
+    meanwhile; then nothing was changed.
+    """
+    with database.read() as session:
+        name = session.scalars(select(Classifier.name).where(Classifier.id == step.run.classifier_id)).one()
+        number = registry.next_version(session, step.run.classifier_id)
+    card = _card(step, name, number)
+    key = model_key(step.run.classifier_id, number)
+    heads.save(store, key, step.candidate.head, card)
+    with database.begin() as session:
+        run = session.get(TrainingRun, step.run.id, populate_existing=True)
+        if run is None or run.state != "running" or run.attempts != step.run.attempts:
+            raise TrainingError("Another trainer took this training over.")
+        publish, verdict = _still(session, step)
+        model = Model(
+            classifier_id=run.classifier_id,
+            version=number,
+            kind=step.kind,
+            backbone=step.backbone,
+            parent_id=step.parent.id if step.parent else None,
+            key=key,
+            card={**card.to_json(), "verdict": verdict},
+        )
+        session.add(model)
+        session.flush()
+        dataset.record(session, step.data, run.classifier_id, number)
+        if publish:
+            registry.publish(session, model)
+            _tell_changed(session, model, card, step)
+        last = {**progress, **outcome(step, number, publish, verdict)}
+        trainings.finish(session, run.id, "done", progress=last, model_id=model.id, picture=step.picture)
+    return model, last
+
+
+def outcome(step: Step, number: int, published: bool, verdict: str) -> dict[str, Any]:
+    """What a finished run says in its progress."""
+    exam = step.candidate.exam
+    return {
+        "step": "done",
+        "done": 1.0,
+        "photos": len(step.data),
+        "old_error": step.decision.old_error,
+        "new_error": exam.error if step.decision.new_error is None else step.decision.new_error,
+        "low": exam.low,
+        "high": exam.high,
+        "by": exam.by,
+        "asked": exam.photos,
+        "fixed": len(step.decision.fixed),
+        "broken": len(step.decision.broken),
+        "version": number,
+        "published": published,
+        "verdict": verdict,
+    }
+
+
+def _card(step: Step, name: str, number: int) -> Card:
+    found = step.candidate
+    return Card(
+        classifier=name,
+        version=number,
+        kind=step.kind,
+        backbone=step.backbone,
+        labels=tuple(step.data.labels[row] for row in found.taught.tolist()),
+        temperature=found.calibrated.temperature,
+        sure_at=found.calibrated.sure_at,
+        shortlist=found.calibrated.shortlist,
+        stranger_at=found.calibrated.stranger_at,
+        recipe={**step.recipe.to_json(), "chosen_weight_decay": found.weight_decay},
+        seed=step.recipe.seed,
+        fingerprint=step.data.fingerprint,
+        photos=int((~step.data.is_exam).sum()),
+        exam=found.exam,
+        parent=step.parent.version if step.parent else None,
+        libraries=libraries(),
+        verdict=step.decision.verdict,
+    )
+
+
+def libraries() -> dict[str, str]:
+    """Versions of what the numbers depend on, without importing any of it."""
+    found = {}
+    for name in ("numpy", "scipy", "openvino", "torch", "torchvision"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _still(session: Session, step: Step) -> tuple[bool, str]:
+    """The decision, unless somebody published or rolled back another version while this one was trained."""
+    here = registry.current(session, step.run.classifier_id)
+    if step.decision.publish and here is not None and step.parent is not None and here.id != step.parent.id:
+        return False, f"Kept aside: v{here.version} became current while this one was trained."
+    return step.decision.publish, step.decision.verdict
+
+
+def _tell_changed(session: Session, model: Model, card: Card, step: Step) -> None:
+    """Write what the new model says of photos whose label changed since its parent was trained."""
+    query = select(Photo.id).where(Photo.classifier_id == model.classifier_id, Photo.label_id.is_not(None))
+    if step.parent is not None:
+        trained_at = session.scalar(select(TrainingRun.started_at).where(TrainingRun.model_id == step.parent.id))
+        query = query.where(Photo.labelled_at >= (trained_at or step.parent.created_at))
+    newest = session.scalars(query.order_by(Photo.labelled_at.desc(), Photo.id.desc()).limit(RECEIPTS)).all()
+    rows = np.flatnonzero(np.isin(step.data.photo_ids, np.array(newest, np.int64)))
+    said = heads.judge(step.candidate.head, card, step.embeddings[rows])
+    session.add_all(
+        Prediction(
+            photo_id=int(step.data.photo_ids[row]),
+            model_id=model.id,
+            top=[list(one) for one in found.top],
+            voice=found.voice,
+        )
+        for row, found in zip(rows.tolist(), said, strict=True)
+    )
+    session.flush()
