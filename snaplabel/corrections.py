@@ -57,11 +57,12 @@ def revert_all(session: Session, person: Person, *, votes_needed: float) -> int:
     return len(photos)
 
 
-def trust(session: Session, person_id: int) -> float:
+def trust(session: Session, person_id: int, *, apart_from: int = 0) -> float:
     """How far a person's vote counts, from 0 to 1: 0.5 for a newcomer.
 
     (agreed + 1) / (counted + 2), Laplace's rule of succession, over the photos that somebody else voted on too and that
-    have an accepted label: agreeing with oneself earns nothing.
+    have an accepted label: agreeing with oneself earns nothing. apart_from: the photo being voted on, which must not
+    judge its own jury.
     """
     other = aliased(Correction)
     somebody_else = exists().where(
@@ -71,6 +72,7 @@ def trust(session: Session, person_id: int) -> float:
         select(Correction.label_id == Photo.label_id, func.count())
         .join(Photo, Photo.id == Correction.photo_id)
         .where(Correction.person_id == person_id, Photo.label_id.is_not(None), somebody_else)
+        .where(Correction.photo_id != apart_from)
         .group_by(Correction.label_id == Photo.label_id)
     )
     counted = {bool(agrees): n for agrees, n in session.execute(query)}
@@ -98,7 +100,7 @@ def _settle(session: Session, photo: Photo, votes_needed: float) -> Outcome:
     elif votes:
         weights: dict[int, float] = {}
         for one in votes:
-            weight = trust(session, one.person_id) if one.person_id else 0.5
+            weight = trust(session, one.person_id, apart_from=photo.id) if one.person_id else 0.5
             weights[one.label_id] = weights.get(one.label_id, 0.0) + weight
         heaviest = max(weights.values())
         leaders = [label_id for label_id, weight in weights.items() if weight == heaviest]

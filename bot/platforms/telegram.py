@@ -123,10 +123,10 @@ class Telegram:
                         "(or SNAPLABEL_TELEGRAM_API_URL is no Bot API server)."
                     ) from None
             self._username = me.username or ""
-            if not me.can_read_all_group_messages:
+            if me.can_read_all_group_messages is False:
                 log.warning(
-                    "telegram: privacy mode is on, so photos in groups don't reach the bot unless it is an admin there. "
-                    "Switch it off: /setprivacy at @BotFather, then add the bot to the group again."
+                    "telegram: privacy mode is on, so the bot sees photos only in groups where it is an admin. "
+                    "Switch it off with /setprivacy at @BotFather, then add the bot to its groups again."
                 )
             menus = asyncio.create_task(self._show_menus())
             await (self._listen() if self._settings.telegram_webhook_url else self._poll())

@@ -40,7 +40,9 @@ def export(settings: Settings, args: argparse.Namespace) -> int:
         raise SnaplabelError(f"Can't write to {target}: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    output.say(f"{count} labelled photos are in {target}" + (f", with model v{version}." if version is not None else "."))
+    output.say(
+        f"{count} labelled photos are in {target}" + (f", with model v{version}." if version is not None else ".")
+    )
     if version is None:
         output.say("There is no model yet.")
     return 0
