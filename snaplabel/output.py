@@ -11,9 +11,15 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """rich would exit with 1 when `| head` has read enough; the command line knows better."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Standard output; rich itself heeds NO_COLOR."""
-    return Console(highlight=False, soft_wrap=True)
+    return _Console(highlight=False, soft_wrap=True)
 
 
 def say(sentence: str, style: str | None = None) -> None:

@@ -152,11 +152,9 @@ def _host(settings: Settings) -> str:
 
 
 def _address(settings: Settings) -> str:
-    from bot.platforms.web import web_token
+    from bot.platforms.web.door import admin_link
 
-    host = _host(settings)
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{settings.web_port}/?token={web_token(settings)}"
+    return admin_link(settings)
 
 
 def _answers(settings: Settings) -> bool:

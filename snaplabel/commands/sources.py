@@ -63,7 +63,9 @@ def _in_zip(archive: zipfile.ZipFile) -> tuple[list[Found], int]:
 
 
 def _is_hidden(inside: PurePosixPath) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in inside.parts) or inside.name.lower() == "thumbs.db"
+    """What a person never put there: .DS_Store, __MACOSX/, Thumbs.db, …"""
+    parts = [part for part in inside.parts if part != ".."]
+    return any(part.startswith((".", "__MACOSX")) for part in parts) or inside.name.lower() == "thumbs.db"
 
 
 def _is_photo(inside: PurePosixPath) -> bool:

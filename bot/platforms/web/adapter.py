@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TypeVar
 
 from fastapi import Request
@@ -22,7 +23,7 @@ from bot.platforms.web.door import (
     web_token,
 )
 from bot.platforms.web.live import Live
-from bot.platforms.web.room import PLATFORM, ROOM, Item, Shot, stamp
+from bot.platforms.web.room import PLATFORM, ROOM, Item, Shot, Shown, stamp
 from snaplabel.database import now
 from snaplabel.errors import NotStored, PlatformError, StoreError
 from snaplabel.settings import Settings
@@ -71,21 +72,21 @@ class Web:
     async def send(self, chat: str, reply: Reply, *, reply_to: str | None, nonce: str) -> str:
         answer = f"a{nonce}"
         if chat == ROOM:
-            self._show(answer, reply, reply_to)
+            self._show(answer, reply, reply_to, is_new=True)
         return answer
 
     async def edit(self, chat: str, message: str, reply: Reply) -> None:
         if chat == ROOM:
-            self._show(message, reply, None)
+            self._show(message, reply, None, is_new=False)
 
     async def busy(self, chat: str) -> None:
         if chat == ROOM:
             self.live.tell("busy", {})
 
-    def _show(self, answer: str, reply: Reply, reply_to: str | None) -> None:
+    def _show(self, answer: str, reply: Reply, reply_to: str | None, *, is_new: bool) -> None:
         self.live.shows(answer, reply)
-        shown = {"id": answer, "at": stamp(now()), "reply_to": reply_to, "reply": room.drawn(answer, reply)}
-        self.live.tell("answer", shown)
+        shown = Shown(answer, stamp(now()), reply_to, room.drawn(answer, reply))
+        self.live.tell("answer", {**asdict(shown), "is_new": is_new})
 
     async def ask(self, query: Callable[..., T], *args: object) -> T:
         """What a query on a session finds, looked up in a thread."""

@@ -105,13 +105,21 @@ def room(web: "Web") -> APIRouter:
     Poster = Annotated[Visitor, Depends(poster)]  # noqa: N806
 
     def me(request: Request, visitor: Visitor) -> dict[str, Any]:
-        allowed = [one for one in web.host.commands if visitor.is_admin or one.who == "everyone"]
+        commands = [
+            {
+                "name": one.name,
+                "sentence": one.sentence,
+                "argument": one.argument,
+                "allowed": visitor.is_admin or one.who == "everyone",
+            }
+            for one in web.host.commands
+        ]
         return {
             "id": visitor.public,
             "name": visitor.name,
             "is_admin": visitor.is_admin,
             "invite": f"{request.base_url}join/{web.door.invite}" if visitor.is_admin else None,
-            "commands": [{"name": one.name, "sentence": one.sentence, "argument": one.argument} for one in allowed],
+            "commands": commands,
         }
 
     def post(visitor: Visitor, kind: Kind, own_id: str | None, **more: Any) -> Incoming:

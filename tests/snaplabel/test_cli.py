@@ -1,0 +1,153 @@
+"""The front door: what it answers, what it returns, and that it opens quickly."""
+
+import argparse
+import importlib
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from snaplabel import __version__, cli, logs
+from snaplabel.errors import SettingsError
+from snaplabel.settings import Settings, read
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home and a working directory of their own, and none of this machine's settings."""
+    for name in [name for name in os.environ if name.startswith("SNAPLABEL_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SNAPLABEL_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+def _subcommands() -> dict[str, argparse.ArgumentParser]:
+    actions = cli.parser()._subparsers
+    assert actions is not None
+    found: dict[str, argparse.ArgumentParser] = actions._group_actions[0].choices  # type: ignore[assignment]
+    return found
+
+
+def test_every_command_of_the_parser_has_a_function_and_the_other_way_round() -> None:
+    assert set(_subcommands()) == set(cli.COMMANDS)
+
+
+@pytest.mark.parametrize("target", sorted(set(cli.COMMANDS.values())))
+def test_every_function_can_be_imported(target: str) -> None:
+    module, _, name = target.partition(":")
+
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_help_is_quick_and_needs_no_database_library() -> None:
+    code = "import sys; from snaplabel.cli import main; main(['--help']); print('sqlalchemy' in sys.modules)"
+    durations = []
+    for _ in range(3):
+        began = time.perf_counter()
+        ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)
+        durations.append(time.perf_counter() - began)
+
+    assert ran.stdout.splitlines()[-1] == "False"
+    assert min(durations) < 0.3
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+
+    assert capsys.readouterr().out == f"snaplabel {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["fly"], ["rollback", "newest"], ["promote"], ["bot"], ["up", "--port", "70000"], ["revert", "somebody"]],
+)
+def test_wrong_usage_is_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(argv) == 2
+
+    assert "usage: snaplabel" in capsys.readouterr().err
+
+
+def test_a_wrong_setting_is_2_and_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SNAPLABEL_WEB_PORT", "many")
+
+    assert cli.main(["models"]) == 2
+
+    err = capsys.readouterr().err
+    assert err == "snaplabel: SNAPLABEL_WEB_PORT must be a number, 0 or more; it is 'many'.\n"
+
+
+def test_a_failure_is_1_and_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["import", "not-there"]) == 1
+
+    assert capsys.readouterr().err == "snaplabel: There is no not-there.\n"
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNAPLABEL_LOG_LEVEL", "DEBUG")
+
+    assert cli.main(["import", "not-there"]) == 1
+
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_service_without_a_broker_says_that_nothing_is_up(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from snaplabel import services
+
+    monkeypatch.setattr(services, "BROKER_WITHIN_S", 0.0)
+    with pytest.raises(Exception, match="No `snaplabel up` is running"):
+        services.need_broker(read(), within_s=0.0)
+
+
+def test_migrate_makes_the_home_for_its_owner_only(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["migrate"]) == 0
+    assert cli.main(["migrate"]) == 0
+
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert capsys.readouterr().out == "The database is up to date now.\nThe database is up to date.\n"
+
+
+def test_output_into_a_closed_pipe_is_no_failure() -> None:
+    shell = f"{sys.executable} -m snaplabel doctor --quick | true"
+
+    ran = subprocess.run(["bash", "-o", "pipefail", "-c", shell], capture_output=True, text=True, timeout=60)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def _line(message: str, secrets: tuple[str, ...] = (), *, error: Exception | None = None) -> str:
+    info = (type(error), error, error.__traceback__) if error else None
+    record = logging.LogRecord("bot.run", logging.INFO, __file__, 1, message, (), info)
+    return logs.OneLine("bot", secrets).format(record)
+
+
+def test_a_log_record_is_one_line_whatever_is_in_it() -> None:
+    try:
+        raise ValueError("two\nlines")
+    except ValueError as error:
+        line = _line("photo 7\nfailed", error=error)
+
+    assert "\n" not in line
+    assert "photo 7 ⏎ failed" in line
+    assert "ValueError: two" in line
+
+
+def test_a_log_record_holds_no_secret() -> None:
+    assert "123:hushhush" not in _line("GET /bot123:hushhush/getMe", ("123:hushhush",))
+
+
+def test_an_unknown_log_level_is_a_wrong_setting(settings: Settings) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(SettingsError, match="SNAPLABEL_LOG_LEVEL"):
+        logs.configure(replace(settings, log_level="loud"), "bot")
