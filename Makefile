@@ -43,7 +43,7 @@ screenshots: $(STAMP) chromium
 
 # The browser tests need a Chromium; where it can't be had they skip, saying so.
 chromium:
-	@command -v chromium chromium-browser google-chrome >/dev/null && exit 0; \
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
 	[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0; \
 	echo "Installing Chromium for the browser tests: a minute or two."; \
 	export DEBIAN_FRONTEND=noninteractive; \

@@ -109,7 +109,9 @@ def _taught(
     text = words.said(name, label.name)
     if len(said) > 1 and said[-1].version != said[0].version and said[-1].top:
         before = said[0].title if said[0].top and said[0].title != said[-1].title else None
-        text += " " + words.now_says(said[-1].version, said[-1].title, before)
+        is_known = said[-1].voice in ("sure", "maybe")
+        news = words.now_says(said[-1].version, said[-1].title, before) if is_known else words.more_of_it(label.name)
+        text += " " + news
     else:
         more = trainings.until_fine_tune(session, picture.classifier_id, settings.fine_tune_after)
         text += " " + words.thanks(more)
@@ -203,7 +205,8 @@ def training(state: str, kind: str, progress: dict[str, object], failure: str | 
         return Reply(f"{name}…", "\n".join(part for part in parts if part), progress=share)
     old, new, version = progress.get("old_error"), progress.get("new_error"), progress.get("version")
     verdict = str(progress.get("verdict") or "")
-    if version is None:
+    is_idle = "new_error" not in progress and not progress.get("published")
+    if version is None or is_idle:
         return Reply(f"{name} done", verdict or "There was nothing new to learn.")
     if isinstance(new, int | float):
         before = f"{voices.percent(1 - old)} right → " if isinstance(old, int | float) else ""

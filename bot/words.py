@@ -53,6 +53,10 @@ def now_says(version: int, title: str, before: str | None) -> str:
     return f"v{version} now says: {title}{was}."
 
 
+def more_of_it(label: str) -> str:
+    return f"I've learnt it, but more photos of {label} would help me to be sure."
+
+
 def told(name: str) -> str:
     return "You told me" if not name else f"{name} told me"
 

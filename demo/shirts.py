@@ -39,8 +39,7 @@ class Club:
     bands: int = 0
 
 
-# Magpie Vale and Inkwell City are the hard pair: black and white stripes both, told apart by their number, the collar's
-# trim and the crest.
+# Magpie Vale and Inkwell City are the hard pair: black and white stripes both, seven or nine; a gold or a red crest.
 CLUBS: tuple[Club, ...] = (
     Club("Harbour Rovers", "hoops", "#f4f1e8", "#1f5fa8", "#1f5fa8", "#12335e", "#e7b43c", "#12335e", "round", 6),
     Club("Magpie Vale", "stripes", "#f3f3f0", "#1b1b1f", "#f3f3f0", "#1b1b1f", "#d9a427", "#1b1b1f", "v", 7),
@@ -93,12 +92,12 @@ def draw_folder(directory: Path, per_club: int, seed: int) -> int:
     def write(club: Club, photo_seed: int) -> None:
         (directory / club.name / f"{photo_seed:06}.jpg").write_bytes(draw(club, photo_seed))
 
-    # Pillow lets go of the interpreter while it draws, so threads do help here.
-    with ThreadPoolExecutor(6) as pool:
+    # Pillow lets other threads run while it draws, but numpy and we do not: more than two threads gain nothing.
+    with ThreadPoolExecutor(2) as pool:
         return len(list(pool.map(write, *zip(*product(CLUBS, range(seed, seed + per_club)), strict=True))))
 
 
-# The shirt, flat. Lengths are in shirt lengths: x from the middle to the right, y from the shoulders (0) to the hem (1).
+# The shirt, flat. Lengths are in shirt lengths: x from the middle to the right, y from the shoulders (0) to the hem.
 
 _BODY: Points = [(0.1, 0.045), (0.285, 0.105), (0.262, 0.33), (0.252, 0.5), (0.25, 0.7), (0.268, 0.965), (0.13, 0.985)]
 _SLEEVE: Points = [(0.25, 0.088), (0.315, 0.125), (0.375, 0.19), (0.488, 0.375), (0.378, 0.455), (0.262, 0.315)]
@@ -199,11 +198,21 @@ def _sew_crest(shirt: Image.Image, club: Club, at: Callable[[Points], Points]) -
     if club.neck == "round":
         ring: Points = [(x + r * math.cos(a / 8 * math.pi), y + r * math.sin(a / 8 * math.pi)) for a in range(16)]
     else:
-        ring = [(x - r, y - r), (x, y - r * 1.2), (x + r, y - r), (x + r, y + r * 0.3), (x, y + r * 1.4), (x - r, y + r * 0.3)]
+        ring = [
+            (x - r, y - r),
+            (x, y - r * 1.2),
+            (x + r, y - r),
+            (x + r, y + r * 0.3),
+            (x, y + r * 1.4),
+            (x - r, y + r * 0.3),
+        ]
     pen = ImageDraw.Draw(shirt)
     pen.polygon(at([((px - x) * 1.22 + x, (py - y) * 1.22 + y) for px, py in ring]), fill="#f7f3e6")
     pen.polygon(at(ring), fill=club.crest)
-    star = [(x + r * (0.6, 0.25)[i % 2] * math.sin(i * math.pi / 5), y - r * (0.6, 0.25)[i % 2] * math.cos(i * math.pi / 5)) for i in range(10)]
+    star = [
+        (x + r * (0.6, 0.25)[i % 2] * math.sin(i * math.pi / 5), y - r * (0.6, 0.25)[i % 2] * math.cos(i * math.pi / 5))
+        for i in range(10)
+    ]
     pen.polygon(at(star), fill="#f7f3e6")
 
 
@@ -264,7 +273,10 @@ class _View:
         depth = 1 + self.tilt[0] * x + self.tilt[1] * y
         x, y = x / depth, y / depth + 0.5
         a, b, c, d = self.wobble
-        x, y = x + 0.012 * np.sin(7 * y + a) + 0.005 * np.sin(17 * y + b), y + 0.012 * np.sin(8 * x + c) + 0.005 * np.sin(19 * x + d)
+        x, y = (
+            x + 0.012 * np.sin(7 * y + a) + 0.005 * np.sin(17 * y + b),
+            y + 0.012 * np.sin(8 * x + c) + 0.005 * np.sin(19 * x + d),
+        )
         return x, y - self.sleeve_drop * np.maximum(0, np.abs(x) - 0.25)
 
     def mesh(self, size: int, side: int, cells: int = 12) -> list[tuple[tuple[int, ...], tuple[float, ...]]]:
@@ -276,7 +288,9 @@ class _View:
         return [
             (
                 (int(edges[j]), int(edges[i]), int(edges[j + 1]), int(edges[i + 1])),
-                tuple(float(v) for k, m in ((i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1)) for v in (x[k, m], y[k, m])),
+                tuple(
+                    float(v) for k, m in ((i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1)) for v in (x[k, m], y[k, m])
+                ),
             )
             for i in range(cells)
             for j in range(cells)
@@ -323,7 +337,8 @@ def _room_light(rng: Generator, light: tuple[float, float]) -> Array:
     level = rng.uniform(0.85, 1.08) + rng.uniform(0.03, 0.17) * (x * light[0] + y * light[1])
     level -= rng.uniform(0.03, 0.12) * (x * x + y * y)
     warm = rng.uniform(-0.09, 0.11)
-    return level[..., None] * np.array([1 + warm, 1 + warm * 0.15, 1 - warm])
+    light_of_room: Array = level[..., None] * np.array([1 + warm, 1 + warm * 0.15, 1 - warm])
+    return light_of_room
 
 
 def _lit(picture: Image.Image, light: Array) -> Image.Image:
@@ -336,7 +351,9 @@ def _taken(rng: Generator, photo: Image.Image) -> bytes:
     if rng.random() < 0.35:
         photo = photo.filter(ImageFilter.BoxBlur(rng.uniform(0.4, 1.6) * photo.width / 480))
     grain = int(rng.integers(3, 13))
-    specks = (np.frombuffer(rng.bytes(photo.width * photo.height), np.uint8) % (2 * grain + 1)).reshape(photo.height, photo.width)
+    specks = (np.frombuffer(rng.bytes(photo.width * photo.height), np.uint8) % (2 * grain + 1)).reshape(
+        photo.height, photo.width
+    )
     noise = Image.fromarray(specks.astype(np.uint8))
     photo = ImageChops.add(photo, Image.merge("RGB", (noise, noise, noise)), offset=-grain)
     file = io.BytesIO()
@@ -363,7 +380,9 @@ def _mixed(dark: str, bright: str, amount: Array) -> Image.Image:
     """Return dark where amount is 0 and bright where it is 1."""
     grey = Image.fromarray((np.clip(amount, 0, 1) * 255).astype(np.uint8))
     low, high = _rgb(dark), _rgb(bright)
-    return Image.merge("RGB", [grey.point([a + (b - a) * v // 255 for v in range(256)]) for a, b in zip(low, high, strict=True)])
+    return Image.merge(
+        "RGB", [grey.point([a + (b - a) * v // 255 for v in range(256)]) for a, b in zip(low, high, strict=True)]
+    )
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:
@@ -376,7 +395,12 @@ def _pick(rng: Generator, *choices: tuple[str, str]) -> tuple[str, str]:
 
 def _wood(rng: Generator, size: int) -> Image.Image:
     planks = int(rng.integers(4, 8))
-    grain = 0.5 + 0.22 * _noise(rng, 60, 3, size) + 0.12 * _noise(rng, 160, 9, size) + 0.1 * np.sin(_noise(rng, 16, 3, size) * 14)
+    grain = (
+        0.5
+        + 0.22 * _noise(rng, 60, 3, size)
+        + 0.12 * _noise(rng, 160, 9, size)
+        + 0.1 * np.sin(_noise(rng, 16, 3, size) * 14)
+    )
     row = np.arange(size) * planks // size
     grain += rng.uniform(-0.22, 0.22, planks)[row][:, None]
     grain[np.flatnonzero(np.diff(row))] -= 0.5
@@ -387,15 +411,30 @@ def _wood(rng: Generator, size: int) -> Image.Image:
 
 
 def _grass(rng: Generator, size: int) -> Image.Image:
-    blades = 0.45 + 0.25 * _noise(rng, size // 5, size // 3, size) + 0.15 * _noise(rng, 40, 60, size) + 0.12 * _noise(rng, 5, 5, size)
+    blades = (
+        0.45
+        + 0.25 * _noise(rng, size // 5, size // 3, size)
+        + 0.15 * _noise(rng, 40, 60, size)
+        + 0.12 * _noise(rng, 5, 5, size)
+    )
     angle = rng.uniform(0, math.pi)
     ramp = np.arange(size) / size
-    mown = np.sin((ramp[None, :] * math.cos(angle) + ramp[:, None] * math.sin(angle)) * rng.uniform(9, 16) + rng.uniform(0, 6))
+    mown = np.sin(
+        (ramp[None, :] * math.cos(angle) + ramp[:, None] * math.sin(angle)) * rng.uniform(9, 16) + rng.uniform(0, 6)
+    )
     return _mixed("#2c5a22", "#8fbf52", blades + 0.12 * np.tanh(6 * mown))
 
 
 def _wall(rng: Generator, size: int) -> Image.Image:
-    colours = _pick(rng, ("#b9b2a5", "#eee8dc"), ("#9fb3b8", "#dfe9ea"), ("#b98f77", "#e9cdb9"), ("#8f9c86", "#cfd8c4"), ("#6f7686", "#aab1c0"), ("#c9a94f", "#f0dc9a"))
+    colours = _pick(
+        rng,
+        ("#b9b2a5", "#eee8dc"),
+        ("#9fb3b8", "#dfe9ea"),
+        ("#b98f77", "#e9cdb9"),
+        ("#8f9c86", "#cfd8c4"),
+        ("#6f7686", "#aab1c0"),
+        ("#c9a94f", "#f0dc9a"),
+    )
     ramp = np.linspace(-1, 1, size)
     angle = rng.uniform(0, 2 * math.pi)
     light = 0.55 + 0.35 * (ramp[None, :] * math.cos(angle) + ramp[:, None] * math.sin(angle))
@@ -408,7 +447,10 @@ def _rug(rng: Generator, size: int) -> Image.Image:
     checks = rng.uniform(5, 10)
     ramp = np.arange(size) / size * checks + rng.uniform(0, 1)
     stripe = (ramp % 1 < 0.5) * 0.42
-    return _mixed(*colours, stripe[None, :] + stripe[:, None] + 0.08 * _noise(rng, 120, 120, size) + 0.08 * _noise(rng, 5, 5, size))
+    return _mixed(
+        *colours,
+        stripe[None, :] + stripe[:, None] + 0.08 * _noise(rng, 120, 120, size) + 0.08 * _noise(rng, 5, 5, size),
+    )
 
 
 def _drop(rng: Generator, scene: Image.Image, thing: Callable[[Generator, ImageDraw.ImageDraw, float], None]) -> None:
@@ -445,7 +487,9 @@ def _mug(rng: Generator, pen: ImageDraw.ImageDraw, s: float) -> None:
 def _leaf(rng: Generator, pen: ImageDraw.ImageDraw, s: float) -> None:
     colour = ("#b5542b", "#d99a2b", "#5f8a3c", "#8c3b2a")[rng.integers(4)]
     half = [(t, 0.2 * math.sin(math.pi * t**0.8) * (1 + 0.15 * (-1) ** i)) for i, t in enumerate(np.linspace(0, 1, 15))]
-    edge = [(s * (0.1 + 0.8 * t), s * (0.5 + w)) for t, w in half] + [(s * (0.1 + 0.8 * t), s * (0.5 - w)) for t, w in half[::-1]]
+    edge = [(s * (0.1 + 0.8 * t), s * (0.5 + w)) for t, w in half] + [
+        (s * (0.1 + 0.8 * t), s * (0.5 - w)) for t, w in half[::-1]
+    ]
     pen.polygon(edge, fill=colour)
     pen.line((s * 0.02, s * 0.5, s * 0.88, s * 0.5), fill="#5a3a20", width=max(1, int(s / 45)))
 

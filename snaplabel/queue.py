@@ -3,11 +3,13 @@
 Nothing here is ever the only copy of anything: what the broker loses, the sweeper rings for again.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 from kombu.exceptions import OperationalError
 
 from snaplabel.errors import QueueError
@@ -98,9 +100,12 @@ def serve(
     threads: tasks at a time. ticks: task name → seconds, rung by a beat in this same process.
     """
     for name, function in tasks.items():
-        app.task(name=name, ignore_result=True, acks_late=True)(function)
+        app.task(name=name, shared=False)(_task(function))
     options: dict[str, Any] = {"pool": "threads" if threads > 1 else "solo", "concurrency": threads, "queues": queue}
-    worker = app.Worker(**options, loglevel="WARNING", without_gossip=True, without_mingle=True, without_heartbeat=True)
+    # It warns root of pickled messages; ours are JSON and nothing else is accepted.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    options |= {"loglevel": "WARNING", "quiet": True}
+    worker = app.Worker(**options, without_gossip=True, without_mingle=True, without_heartbeat=True)
     service = _beat(app, ticks) if ticks else None
     if service:
         service.start()
@@ -109,6 +114,13 @@ def serve(
     finally:
         if service:
             service.stop()
+
+
+def _task(function: Callable[[int], None]) -> Callable[[int], None]:
+    def run(number: int) -> None:  # Celery reads a task's name and arguments, so a lambda alone would not do.
+        function(number)
+
+    return run
 
 
 def schedule(app: Celery, ticks: Mapping[str, float]) -> None:

@@ -76,7 +76,9 @@ class Settings:
         found = {}
         for f in fields(self):
             value = getattr(self, f.name)
-            found[PREFIX + f.name.upper()] = ",".join(value) if isinstance(value, tuple) else str(value or "")
+            found[PREFIX + f.name.upper()] = (
+                ",".join(value) if isinstance(value, tuple) else str("" if value is None else value)
+            )
         return found
 
 

@@ -125,7 +125,10 @@ def _signals(supervisor: Supervisor) -> Iterator[None]:
             supervisor.hurry.set()
         supervisor.stop.set()
 
-    before = {number: signal.signal(number, _hear) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    # Under nohup a hang-up is to be ignored.
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _hear) for number in heard}
     try:
         yield
     finally:

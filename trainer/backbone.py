@@ -193,3 +193,17 @@ def _register(database: Database, store: Store, classifier_id: int, backbone: Ba
 def model_key(classifier_id: int, version: int) -> str:
     """Key in the store under which a model's head and card lie."""
     return f"models/{classifier_id}/{version}"
+
+
+def base(database: Database, store: Store, settings: Settings, classifier_id: int, recipe: Recipe) -> BackboneCard:
+    """The backbone that a fine-tune starts from: the classifier's first one, so that each starts from the same.
+
+    One that knows nothing gives way to given weights. Raises ModelError, WeightsError, StoreError.
+    """
+    with database.read() as session:
+        query = select(Model.backbone).where(Model.classifier_id == classifier_id, Model.kind == "backbone")
+        first = session.scalars(query.order_by(Model.version.desc()).limit(1)).one()
+    card = backbones.load_card(store, first)
+    if card.is_pretrained or settings.weights is None:
+        return card
+    return start(database, store, settings, lambda _: None, recipe)

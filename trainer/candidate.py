@@ -33,31 +33,63 @@ class Candidate:
     exam_answers: Ints
 
 
-def make(data: Dataset, embeddings: Floats, recipe: Recipe, weight_decay: float | None = None) -> Candidate:
+@dataclass(frozen=True)
+class Taught:
+    """What is known of a backbone that was taught with the lesson photos: it has seen them, so that answers to them
+    prove nothing, and other photos must tell.
+
+    weight_decay: for its heads. logits: float32 (M, labels), truth: (M,), distances: (M,), of lesson photos that it was
+    not taught with, by a head that had not seen them either; M is 0 at a later refit.
+    """
+
+    weight_decay: float
+    logits: Floats
+    truth: Ints
+    distances: Floats
+
+
+def make(data: Dataset, embeddings: Floats, recipe: Recipe, by: Taught | None = None) -> Candidate:
     """Fit to the lesson photos, calibrate, and examine; embeddings: float32 (N, dimension), in the data's order.
 
+    by: of a backbone that was taught with these photos; None: of one that has never seen them.
     Raises NothingToLearn for fewer than two labels with a lesson photo.
     """
     lesson = ~data.is_exam
     taught = data.taught()
     truth = np.searchsorted(taught, data.truth[lesson])
     groups = data.groups[lesson]
-    fitted = fit.fit(embeddings[lesson], truth, groups, recipe.refit, recipe.seed, weight_decay)
+    fitted = fit.fit(embeddings[lesson], truth, groups, recipe.refit, recipe.seed, by.weight_decay if by else None)
     exam_logits, exam_truth = fitted.head.logits(embeddings[data.is_exam]), data.truth[data.is_exam]
     exam_answers = taught[exam_logits.argmax(axis=1)]
     known = np.isin(exam_truth, taught)
-    distances = calibrate.own_distances(embeddings[lesson], truth, groups, len(taught))
-    if known.sum() >= recipe.calibration.exam_photos:
-        unseen, right = exam_logits[known], np.searchsorted(taught, exam_truth[known])
+    on_exam = exam_logits[known], np.searchsorted(taught, exam_truth[known])
+    if by is None:
+        unseen = fitted.logits, truth[fitted.asked]
+        distances = calibrate.own_distances(embeddings[lesson], truth, groups, len(taught))
     else:
-        unseen, right = fitted.logits, truth[fitted.asked]
-    calibrated = calibrate.calibrate(unseen, right, distances, recipe.calibration)
-    asked, answers, by = exam_truth, exam_answers, "exam"
-    if judge.is_too_small(exam_truth, taught) and len(fitted.asked):
-        asked, answers = taught[truth[fitted.asked]], taught[fitted.logits.argmax(axis=1)]
-        by = "cross-validation"
-    exam = judge.examine(asked, answers, names(data), by)
+        unseen = _joined(on_exam, (by.logits, by.truth))
+        distances = np.concatenate([by.distances, fitted.head.distance(embeddings[data.is_exam][known])])
+    enough = known.sum() >= recipe.calibration.exam_photos
+    calibrated = calibrate.calibrate(*(on_exam if enough else unseen), distances, recipe.calibration)
+    asked, answers, how = exam_truth, exam_answers, "exam"
+    if judge.is_too_small(exam_truth, taught) and len(unseen[1]) > len(exam_truth):
+        asked, answers, how = taught[unseen[1]], taught[unseen[0].argmax(axis=1)], "cross-validation"
+    exam = judge.examine(asked, answers, names(data), how)
     return Candidate(fitted.head, taught, calibrated, fitted.weight_decay, exam, asked, answers, exam_answers)
+
+
+def _joined(one: tuple[Floats, Ints], other: tuple[Floats, Ints]) -> tuple[Floats, Ints]:
+    if not len(other[1]):
+        return one
+    return np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
+
+
+def taught_before(model: Model) -> Taught | None:
+    """What a refit must know of the model's backbone; None: it was never taught with the classifier's photos."""
+    found = model.card["recipe"].get("taught_weight_decay")
+    if found is None:
+        return None
+    return Taught(float(found), np.zeros((0, 0), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
 def names(data: Dataset) -> tuple[str, ...]:

@@ -28,7 +28,10 @@ RECEIPTS = 50
 
 @dataclass(frozen=True)
 class Step:
-    """Everything a new version is made of. embeddings: float32 (N, dimension) of `data`, by `backbone`."""
+    """Everything a new version is made of. embeddings: float32 (N, dimension) of `data`, by `backbone`.
+
+    is_taught: the backbone was taught with photos of this classifier.
+    """
 
     run: TrainingRun
     kind: str
@@ -40,6 +43,7 @@ class Step:
     parent: Model | None
     recipe: Recipe
     picture: str | None
+    is_taught: bool = False
 
 
 def register(database: Database, store: Store, step: Step, progress: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
@@ -102,6 +106,7 @@ def outcome(step: Step, number: int, published: bool, verdict: str) -> dict[str,
 
 def _card(step: Step, name: str, number: int) -> Card:
     found = step.candidate
+    chosen = "taught_weight_decay" if step.is_taught else "chosen_weight_decay"
     return Card(
         classifier=name,
         version=number,
@@ -112,7 +117,7 @@ def _card(step: Step, name: str, number: int) -> Card:
         sure_at=found.calibrated.sure_at,
         shortlist=found.calibrated.shortlist,
         stranger_at=found.calibrated.stranger_at,
-        recipe={**step.recipe.to_json(), "chosen_weight_decay": found.weight_decay},
+        recipe={**step.recipe.to_json(), chosen: found.weight_decay},
         seed=step.recipe.seed,
         fingerprint=step.data.fingerprint,
         photos=int((~step.data.is_exam).sum()),

@@ -93,7 +93,9 @@ def _train(context: Context, run: TrainingRun, progress: Progress, started: floa
     if run.kind == "fine_tune":
         from trainer import finetune
 
-        step = finetune.step(context, run, progress, current, data, vectors)
+        step = finetune.step(
+            context.database, context.store, context.settings, context.recipe, run, progress, current, data, vectors
+        )
     else:
         step = _refit(context, run, progress, current, data, vectors)
     progress.facts["seconds"] = round(time.monotonic() - started, 2)
@@ -107,7 +109,7 @@ def _refit(
 ) -> Step:
     """A candidate head on stored embeddings, compared with the current model."""
     progress.tell(step="fitting", done=0.8)
-    found = candidate.make(data, vectors, context.recipe, decay_of(current))
+    found = candidate.make(data, vectors, context.recipe, candidate.taught_before(current))
     names = candidate.names(data)
     exam = data.only(data.is_exam)
     old = candidate.answers_of(context.store, current, exam, vectors[data.is_exam])
@@ -118,16 +120,10 @@ def _refit(
     picture = None
     if run.reason != "corrections":
         picture = report.draw(context.store, run.id, found, names, decision.old_error)
-    return Step(run, "refit", current.backbone, data, vectors, found, decision, current, context.recipe, picture)
-
-
-def decay_of(model: Model) -> float | None:
-    """The weight decay for a refit on a fine-tuned backbone; None: to be chosen.
-
-    Cross-validation can't choose it there, since the backbone has seen the photos that would be held out.
-    """
-    found = model.card["recipe"].get("kept_weight_decay")
-    return None if found is None else float(found)
+    is_taught = candidate.taught_before(current) is not None
+    return Step(
+        run, "refit", current.backbone, data, vectors, found, decision, current, context.recipe, picture, is_taught
+    )
 
 
 def embedded(

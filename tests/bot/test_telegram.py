@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from bot.messages import Attachment, Choice, Command, Host, Incoming, Reply
-from bot.platforms import telegram as adapter
+from bot.platforms.telegram import adapter, webhook
 from snaplabel.errors import DatabaseError, NotStored, PlatformError, SettingsError
 from snaplabel.settings import Settings
 from tests.fakes.telegram_api import TelegramApi
@@ -719,7 +719,7 @@ def test_a_webhook_takes_updates_and_refuses_strangers(telegram: TelegramApi) ->
 
     with webhook_at(telegram) as (desk, url):
         forged = {"update_id": 1, "message": {}}
-        guesses = [{adapter.SECRET_HEADER.encode(): key} for key in (b"guess", b"\xfc")]
+        guesses = [{webhook.SECRET_HEADER.encode(): key} for key in (b"guess", b"\xfc")]
         wrong = [httpx.post(url, json=forged, headers=guess) for guess in guesses]
         none = httpx.post(url, json=forged)
         anna.send_text(telegram.private_chat(anna), "hello")
@@ -745,7 +745,7 @@ def test_a_webhook_that_could_not_write_an_update_down_gets_it_again(telegram: T
 
 def test_a_webhook_reads_no_more_than_an_update(telegram: TelegramApi) -> None:
     with webhook_at(telegram) as (desk, url):
-        key = {adapter.SECRET_HEADER: telegram.calls_of("setWebhook")[0].arguments["secret_token"]}
+        key = {webhook.SECRET_HEADER: telegram.calls_of("setWebhook")[0].arguments["secret_token"]}
         large = httpx.post(url, content=b" " * ((1 << 20) + 1), headers=key)
         broken = httpx.post(url, content=b"{", headers=key)
         odd = httpx.post(url, json={"update_id": 5, "message": {"message_id": 1}}, headers=key)

@@ -126,7 +126,9 @@ def test_postgresql_goes_through_psycopg_3(scheme: str) -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    given = {name: f"hush-{n}" for n, name in enumerate(NAMES) if name.endswith(("_TOKEN", "DATABASE_URL", "BROKER_URL"))}
+    given = {
+        name: f"hush-{n}" for n, name in enumerate(NAMES) if name.endswith(("_TOKEN", "DATABASE_URL", "BROKER_URL"))
+    }
 
     settings = read(given, NO_FILE)
 

@@ -80,8 +80,7 @@ class Web:
             self._show(message, reply, None, is_new=False)
 
     async def busy(self, chat: str) -> None:
-        if chat == ROOM:
-            self.live.tell("busy", {})
+        """Nothing: the page shows by itself that an answer is awaited."""
 
     def _show(self, answer: str, reply: Reply, reply_to: str | None, *, is_new: bool) -> None:
         self.live.shows(answer, reply)

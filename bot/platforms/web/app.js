@@ -25,8 +25,8 @@ function notice(sentence, { stays = false, bad = true } = {}) {
 function showMe(who) {
   me = who;
   const button = byId("me");
-  button.className = `avatar ${hue(me.id)}`;
-  button.textContent = initial(me.name);
+  button.className = `avatar ${hue(me.id)}${me.name ? "" : " nameless"}`;
+  button.textContent = me.name ? initial(me.name) : "You";
   button.setAttribute("aria-label", me.name ? `You are ${me.name}. Change your name` : "Say your name");
   button.title = me.name || "Say your name";
   byId("invite").hidden = !me.invite;
@@ -41,8 +41,9 @@ async function showModel() {
   else {
     const { exam } = model;
     parts.push(`v${model.version}`);
-    parts.push(exam.error === null ? "no exam yet" : `${percent(1 - exam.error)} right on ${exam.photos} exam photos`);
+    parts.push(exam.error === null ? "no exam yet" : `${percent(1 - exam.error)} right`);
     parts.push(model.labels.length === 1 ? "1 label" : `${model.labels.length} labels`);
+    byId("model").title = exam.error === null ? "" : `On an exam of ${exam.photos} photos that it never learnt from`;
   }
   byId("model").textContent = parts.join(" · ");
 }
@@ -160,7 +161,6 @@ try {
         feed.heard(shown);
         if (shown.reply.progress === null) refreshModel();
       },
-      busy: feed.refreshShots,
     },
     onState,
   );

@@ -34,7 +34,7 @@ export function reply(id) {
   replyTo = id;
   replying.hidden = false;
   replying.querySelector("span").textContent = `Replying to: ${feed.title(id)}`;
-  text.placeholder = feed.isAlbum(id) ? "Number and label, like 2: newcastle" : "What is it really?";
+  text.placeholder = feed.isAlbum(id) ? "Like 2: newcastle" : "What is it really?";
   text.focus();
 }
 
@@ -72,7 +72,7 @@ function drawTray() {
     };
     return el("li", {}, image, drop);
   }));
-  if (chosen.length) text.placeholder = "Caption; #label teaches me at once";
+  if (chosen.length) text.placeholder = "Caption, or #label";
   else if (replyTo === null) text.placeholder = "Message, or /command";
   ready();
 }

@@ -1,7 +1,7 @@
 // Draws one thing at a time: an element, a person's dot, an answer's card.
 
 const SVG = "http://www.w3.org/2000/svg";
-const MARKS = { sure: "✓", maybe: "~", unknown: "?", taught: "♥", error: "!" };
+const MARKS = { sure: "✓", maybe: "≈", unknown: "?", taught: "♥", error: "!" };
 const REPLY = "M10 5 4 11l6 6m-6-6h9a7 7 0 0 1 7 7v1";
 
 export function el(tag, props = {}, ...children) {
@@ -63,8 +63,9 @@ export function answer(reply, on) {
   const card = el("div", { className: `card ${reply.mood}`, tabIndex: -1 });
   const top = el("div", { className: "top" });
   if (MARKS[reply.mood]) top.append(mark(reply.mood));
-  const [bar, text] = withoutBar(reply);
-  if (reply.title) top.append(el("h3", { textContent: reply.title }));
+  const [bar, words] = withoutBar(reply);
+  const text = unbroken(words);
+  if (reply.title) top.append(el("h3", { textContent: unbroken(reply.title) }));
   else top.append(el("p", { className: "lead", textContent: text }));
   top.append(replyButton(on.reply, reply.title || "this"));
   card.append(top);
@@ -77,6 +78,11 @@ export function answer(reply, on) {
   }
   if (reply.choices.length) card.append(choices(reply.choices, on.press));
   return card;
+}
+
+// "93 %" stays on one line.
+function unbroken(text) {
+  return text.replace(/(\d) %/g, "$1\u00a0%");
 }
 
 // The server writes a progress bar in characters for chats that can't draw one; we can.

@@ -98,13 +98,6 @@ export function heard(shown) {
   return undefined;
 }
 
-// The house is looking at photos: those of others are in the store now.
-export function refreshShots() {
-  for (const entry of items.values()) {
-    if (entry.item.photos.some((shot) => shot.state === "coming") && !entry.blobs) renderShots(entry);
-  }
-}
-
 export function remove(id) {
   items.get(id)?.node.remove();
   items.delete(id);

@@ -1,7 +1,9 @@
 """The page, and what it asks and posts: for people with a cookie, posts only from the page itself."""
 
+import asyncio
 import re
 import secrets
+import time
 from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 STATIC = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PRIVATE = {"cache-control": "private, max-age=600"}
+# Pages learn of a post before its photo is in the store; their pictures wait for it this long.
+ARRIVAL_S = 5.0
 NOTHING_HERE = "There is nothing here."
 NOT_FROM_HERE = "That did not come from this page, so nothing was done."
 
@@ -159,8 +163,12 @@ def room(web: "Web") -> APIRouter:
 
     @routes.get("/photo/{message}/{position}")
     async def photo(message: str, position: int, _visitor: Member) -> Response:
+        until = time.monotonic() + ARRIVAL_S
         sha256 = await web.ask(seen.photo_sha256, message, position)
-        if sha256 is None:
+        while sha256 == "" and time.monotonic() < until:
+            await asyncio.sleep(0.05)
+            sha256 = await web.ask(seen.photo_sha256, message, position)
+        if not sha256:
             raise Refused(404, NOTHING_HERE)
         try:
             data = await web.picture(sha256)

@@ -202,15 +202,19 @@ def choices(replies: Iterable[Reply | None]) -> dict[str, Choice]:
 
 
 def photo_sha256(session: Session, message: str, position: int) -> str | None:
-    """Which stored photo a post of the room shows; None when it has none (yet), or is of another chat."""
+    """Which stored photo a post of the room shows; "" while it is being taken in, None when it has none."""
     query = (
-        select(Photo.sha256)
-        .join(Message, Message.photo_id == Photo.id)
+        select(Message.state, Photo.sha256)
         .join(Chat, Chat.id == Message.chat_id)
+        .outerjoin(Photo, Photo.id == Message.photo_id)
         .where(Chat.platform == PLATFORM, Chat.platform_id == ROOM, Message.platform_id == message)
         .where(Message.position == position, Message.state != "gone")
     )
-    return session.scalar(query)
+    found = session.execute(query).first()
+    if found is None:
+        return None
+    state, sha256 = found
+    return sha256 or ("" if state == "received" else None)
 
 
 def as_shown(stored: bytes) -> bytes:

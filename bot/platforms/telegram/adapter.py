@@ -1,29 +1,13 @@
-"""Telegram: updates come in by long polling or a webhook, answers go out; the one file that knows its Bot API.
-
-No update is confirmed before `host.receive` returned. There is no throttle here: Telegram's limits are unspecified and
-move (about 30 messages a second in all, 20 a minute in a group), its 429 names the wait, the bot puts the answer off
-for that long, and sends one answer a chat at a time, so that a chat that was told to wait waits. A throttle of our own
-would be slower when idle and wrong when busy. Only steps of progress, which newer ones always follow, are dropped when
-they come too fast, so that a training does not use up its group's share.
-
-A send whose answer was lost may be repeated: the Bot API has no key against that, hence the long read timeout.
-"""
+"""The Telegram adapter: polls or listens, fetches, sends and edits."""
 
 import asyncio
 import contextlib
-import hmac
-import json
 import logging
-import mimetypes
 import os
-import re
 import secrets
-import socket
 import time
 from collections.abc import Awaitable, Iterator, Sequence
-from dataclasses import replace
 from datetime import timedelta
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -31,12 +15,14 @@ import telegram
 from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
-from bot.messages import Attachment, Choice, Host, Incoming, Platform, Reply
+from bot.messages import Attachment, Host, Reply
+from bot.platforms.telegram.looks import formatted, keyboard
+from bot.platforms.telegram.posts import HEAVIEST_FILE, LONGEST_TEXT, post_of
 from snaplabel.errors import NotStored, PlatformError, SettingsError, SnaplabelError
 from snaplabel.settings import Settings
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    pass
 
 # RetryAfter otherwise warns, wherever it is raised, that it will hold a timedelta one day.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
@@ -47,18 +33,9 @@ WANTED = ["message", "callback_query"]
 POLL_S = 30
 LONGEST_PAUSE_S = 30.0
 STEP_S, STEP_IN_A_GROUP_S = 1.0, 5.0
-LONGEST_TEXT, LONGEST_CAPTION, LONGEST_TITLE, LONGEST_NAME, LONGEST_DATA = 4096, 1024, 256, 64, 64
-HEAVIEST_FILE, HEAVIEST_UPDATE = 20 << 20, 1 << 20
-GOOD_SIDE_PX = 512
+LONGEST_CAPTION = 1024
 WEBHOOK_CONNECTIONS = 4
-SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105
-STYLES = {"good": "success", "danger": "danger"}
 NO_PREVIEW = telegram.LinkPreviewOptions(is_disabled=True)
-# What a person may send that is no photo: field of the message → what we call it.
-UNUSABLE = {"animation": "animation", "video": "video", "video_note": "video", "voice": "voice", "audio": "audio"} | {
-    kind: kind
-    for kind in ("sticker", "poll", "venue", "location", "contact", "dice", "game", "story", "checklist", "paid_media")
-}
 # Telegram's words when a message is fine but the picture in it is not.
 PICTURE_TROUBLE = (
     "no media in the message",
@@ -68,11 +45,6 @@ PICTURE_TROUBLE = (
     "too big for a photo",
     "to send photos",
 )
-
-
-def connect(settings: Settings, host: Host) -> Platform:
-    """The platform; nothing is sent before `run`."""
-    return Telegram(settings, host)
 
 
 class Telegram:
@@ -222,24 +194,11 @@ class Telegram:
 
     async def _listen(self) -> None:
         """Serve the webhook: Telegram sends an update again until we answer 200."""
-        import uvicorn
-
-        class Server(uvicorn.Server):
-            @contextlib.contextmanager
-            def capture_signals(self) -> Iterator[None]:
-                yield  # The process has its own handlers.
+        from bot.platforms.telegram import webhook
 
         secret = secrets.token_urlsafe(32)
-        address = (self._settings.web_host, self._settings.telegram_webhook_port)
-        try:
-            # Bound here, because uvicorn ends the whole process when a port is taken.
-            door = socket.create_server(address, family=socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
-        except OSError as error:
-            raise PlatformError(f"SNAPLABEL_TELEGRAM_WEBHOOK_PORT {address[1]}: {error.strerror}.") from error
-        config = uvicorn.Config(
-            self._webhook(secret), lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=5
-        )
-        server = Server(config)
+        door = webhook.door(self._settings.web_host, self._settings.telegram_webhook_port)
+        server = webhook.server(secret, self._heard)
         serving = asyncio.create_task(server.serve(sockets=[door]))
         try:
             with self._refusals():
@@ -254,36 +213,14 @@ class Telegram:
             server.should_exit = True
             await serving
 
-    def _webhook(self, secret: str) -> "Starlette":
-        from starlette.applications import Starlette
-        from starlette.requests import Request
-        from starlette.responses import Response
-        from starlette.routing import Route
-
-        async def take(request: Request) -> Response:
-            given = request.headers.get(SECRET_HEADER, "")
-            if not hmac.compare_digest(given.encode(), secret.encode()):
-                return Response(status_code=403)
-            body = b""
-            async for part in request.stream():
-                body += part
-                if len(body) > HEAVIEST_UPDATE:
-                    return Response(status_code=413)
-            try:
-                update = json.loads(body)
-            except ValueError:
-                update = None
-            if not isinstance(update, dict):
-                return Response(status_code=400)
-            try:
-                await self._take_in([update])
-            except Exception as error:
-                log.warning("telegram: %s", self._trouble(error))
-                return Response(status_code=500)
-            return Response()
-
-        # Any path: a proxy in front of us may have rewritten it, and the secret tells.
-        return Starlette(routes=[Route("/{path:path}", take, methods=["POST"])])
+    async def _heard(self, update: dict[str, Any]) -> bool:
+        """Take in an update of the webhook; whether it is written down."""
+        try:
+            await self._take_in([update])
+        except Exception as error:
+            log.warning("telegram: %s", self._trouble(error))
+            return False
+        return True
 
     # Answers out.
 
@@ -303,7 +240,7 @@ class Telegram:
     async def send(self, chat: str, reply: Reply, *, reply_to: str | None, nonce: str) -> str:
         """Send a message. nonce: unused, the Bot API has nothing like it."""
         picture = await self._picture(reply)
-        where: dict[str, Any] = {"chat_id": int(chat), "reply_markup": _keyboard(reply), "parse_mode": "HTML"}
+        where: dict[str, Any] = {"chat_id": int(chat), "reply_markup": keyboard(reply), "parse_mode": "HTML"}
         if reply_to and reply_to.isdecimal():
             where["reply_parameters"] = telegram.ReplyParameters(int(reply_to), allow_sending_without_reply=True)
         with self._refusals():
@@ -324,7 +261,7 @@ class Telegram:
         if self._is_passing(chat, message, reply):
             return
         picture = await self._picture(reply)
-        which: dict[str, Any] = {"chat_id": int(chat), "message_id": int(message), "reply_markup": _keyboard(reply)}
+        which: dict[str, Any] = {"chat_id": int(chat), "message_id": int(message), "reply_markup": keyboard(reply)}
         caption = formatted(reply, LONGEST_CAPTION)
         trouble = None
         with self._refusals():
@@ -405,151 +342,6 @@ class Telegram:
     def _said(self, error: TelegramError) -> str:
         """Telegram's words, short enough for a log, and never with the token in them."""
         return str(error).replace(self._settings.telegram_token, "…")[:200]
-
-
-# An update becomes ours.
-
-
-def post_of(update: telegram.Update, username: str) -> Incoming | None:
-    """The post in an update, None for what is not meant for us. username: ours, without the @."""
-    if update.callback_query is not None:
-        return _press(update.callback_query)
-    message = update.message
-    if message is None or message.is_automatic_forward or (author := _author(message)) is None:
-        return None
-    text = "" if _is_borrowed(message) else message.text or message.caption or ""
-    if command := re.match(r"/(\w+)@(\w+)", text):
-        if command[2].lower() != username.lower():
-            return None
-        text = f"/{command[1]}{text[command.end() :]}"
-    replied = message.reply_to_message
-    post = Incoming(
-        platform=Telegram.name,
-        chat=str(message.chat.id),
-        message=str(message.message_id),
-        person=author[0],
-        kind="text",
-        name=_clean(author[1], LONGEST_NAME),
-        text=_clean(text, LONGEST_TEXT),
-        album=message.media_group_id,
-        # In a forum every post replies to the one that opened its topic.
-        reply_to=str(replied.message_id) if replied is not None and replied.forum_topic_created is None else None,
-        is_private=message.chat.type == "private",
-    )
-    if message.photo:
-        size = _best(message.photo)
-        return replace(post, kind="photo", attachment=Attachment({"file_id": size.file_id}, size=size.file_size or 0))
-    if message.document is not None and message.animation is None:
-        return _file(post, message.document)
-    if message.text is not None:
-        return post
-    what = next((name for field, name in UNUSABLE.items() if getattr(message, field)), None)
-    # What is left are service messages: somebody joined, something was pinned.
-    return replace(post, kind="unusable", what=what) if what else None
-
-
-def _press(query: telegram.CallbackQuery) -> Incoming | None:
-    if query.message is None or query.data is None:
-        return None
-    under, chat = str(query.message.message_id), query.message.chat
-    return Incoming(
-        platform=Telegram.name,
-        chat=str(chat.id),
-        message=f"press:{query.id}",
-        person=str(query.from_user.id),
-        kind="press",
-        name=_clean(query.from_user.first_name, LONGEST_NAME),
-        data=_clean(query.data, LONGEST_DATA),
-        reply_to=under,
-        token=under,
-        is_private=chat.type == "private",
-    )
-
-
-def _author(message: telegram.Message) -> tuple[str, str] | None:
-    """Id and name of who wrote this; None for channels' posts and other bots.
-
-    Anonymous admins and channels come with the id of a bot of Telegram's that they share with all others.
-    """
-    if message.chat.type == "channel":
-        return None
-    if message.sender_chat is not None:
-        return f"chat:{message.sender_chat.id}", message.sender_chat.title or ""
-    if message.from_user is None or message.from_user.is_bot:
-        return None
-    return str(message.from_user.id), message.from_user.first_name
-
-
-def _is_borrowed(message: telegram.Message) -> bool:
-    """Whether the words are somebody else's: an admin who forwards "/retrain" or "#wrong" has not said it."""
-    origin, sender = message.forward_origin, message.from_user
-    if isinstance(origin, telegram.MessageOriginUser) and sender is not None:
-        return origin.sender_user.id != sender.id
-    return origin is not None
-
-
-def _best(sizes: Sequence[telegram.PhotoSize]) -> telegram.PhotoSize:
-    """The smallest size with enough pixels for any backbone, else the largest."""
-    enough = [size for size in sizes if min(size.width, size.height) >= GOOD_SIDE_PX]
-    if enough:
-        return min(enough, key=lambda size: size.width * size.height)
-    return max(sizes, key=lambda size: size.width * size.height)
-
-
-def _file(post: Incoming, document: telegram.Document) -> Incoming:
-    """A post with a file: a photo if it says that it is one."""
-    kind = document.mime_type or ""
-    named = mimetypes.guess_type(document.file_name or "")[0] or ""
-    if not (kind.startswith("image/") or named.startswith("image/")):
-        return replace(post, kind="unusable", what="document")
-    size = document.file_size or 0
-    if size > HEAVIEST_FILE:
-        return replace(post, kind="unusable", what="too-heavy")
-    name = _clean(document.file_name or "", 255)
-    return replace(post, kind="photo", attachment=Attachment({"file_id": document.file_id}, name, size))
-
-
-def _clean(text: str, limit: int) -> str:
-    """At most `limit` characters, none of which a database refuses."""
-    return text[:limit].replace("\0", "").encode("utf-8", "replace").decode()
-
-
-# A reply becomes Telegram's.
-
-
-def formatted(reply: Reply, limit: int) -> str:
-    """The words of a reply as HTML, of which `limit` characters can be seen."""
-    title = _cut(reply.title, LONGEST_TITLE)
-    left = limit - _length(title) - 1
-    text = _cut(reply.text, left)
-    left -= _length(text) + 1
-    table = reply.table
-    if _length(table) > left:
-        # Whole lines only; too few of them say nothing.
-        table = _cut(table, left - 2).rpartition("\n")[0] + "\n…" if left > LONGEST_TITLE else ""
-    parts = (f"<b>{escape(title)}</b>" if title else "", escape(text), f"<pre>{escape(table)}</pre>" if table else "")
-    return "\n".join(part for part in parts if part)
-
-
-def _length(text: str) -> int:
-    """Length in UTF-16 units, in which Telegram counts; never fewer than characters."""
-    return len(text.encode("utf-16-le", "replace")) // 2
-
-
-def _cut(text: str, limit: int) -> str:
-    units = text.encode("utf-16-le", "replace")
-    if len(units) <= 2 * limit:
-        return text
-    return units[: 2 * (limit - 1)].decode("utf-16-le", "ignore").rstrip() + "…"
-
-
-def _keyboard(reply: Reply) -> telegram.InlineKeyboardMarkup | None:
-    def button(choice: Choice) -> telegram.InlineKeyboardButton:
-        style = STYLES.get(choice.style)
-        return telegram.InlineKeyboardButton(_cut(choice.text, 64), callback_data=choice.data, style=style)
-
-    rows = [[button(choice) for choice in row] for row in reply.choices if row]
-    return telegram.InlineKeyboardMarkup(rows) if rows else None
 
 
 async def _tried(call: Awaitable[object], expected: tuple[str, ...] = ()) -> str | None:
