@@ -1,6 +1,6 @@
 """Trainings: asked for, claimed, watched and called off; at most one per classifier at a time, by a unique index."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
@@ -120,12 +120,12 @@ def due(session: Session, classifier: Classifier, *, every_h: float, after_label
 
     Never when nothing was taught since the last one. The clock of a new classifier starts when it was made.
     """
-    last = latest(session, classifier.id, "fine_tune")
-    taught = corrections.since(session, classifier.id, last.started_at if last else None)
+    taught = corrections.since(session, classifier.id, _counted_from(session, classifier.id))
     if not taught or active(session, classifier.id) is not None:
         return None
     if after_labels and taught >= after_labels:
         return "threshold"
+    last = latest(session, classifier.id, "fine_tune")
     before = last.finished_at if last else classifier.created_at
     if every_h and before is not None and now() - before >= timedelta(hours=every_h):
         return "schedule"
@@ -136,5 +136,18 @@ def until_fine_tune(session: Session, classifier_id: int, after_labels: int) -> 
     """How many more labels start a full fine-tune; None where the setting is off."""
     if not after_labels:
         return None
+    return max(0, after_labels - corrections.since(session, classifier_id, _counted_from(session, classifier_id)))
+
+
+def _counted_from(session: Session, classifier_id: int) -> datetime | None:
+    """Labels given after this moment are new: since the last fine-tune, else since the first training.
+
+    What was imported before the first training is where a classifier begins; it would start a fine-tune at once.
+    """
     last = latest(session, classifier_id, "fine_tune")
-    return max(0, after_labels - corrections.since(session, classifier_id, last.started_at if last else None))
+    if last is not None:
+        return last.started_at
+    first = select(TrainingRun.started_at).where(
+        TrainingRun.classifier_id == classifier_id, TrainingRun.state == "done"
+    )
+    return session.scalar(first.order_by(TrainingRun.id).limit(1))

@@ -1,13 +1,14 @@
 """Fine-tune: the whole network is taught, then stored, examined and compared like any other candidate."""
 
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from snaplabel import backbones, heads
+from snaplabel import backbones
 from snaplabel.backbones import BackboneCard, Preparation
 from snaplabel.database import Database
-from snaplabel.heads import Floats
+from snaplabel.heads import Floats, Head
 from snaplabel.settings import Settings
 from snaplabel.store import Store
 from snaplabel.tables import Model, TrainingRun
@@ -21,6 +22,9 @@ from trainer.progress import Progress
 from trainer.publish import Step
 from trainer.recipe import FineTune, Recipe
 from trainer.teach import Epoch, Lesson
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def step(
@@ -44,28 +48,41 @@ def step(
     base = backbone.base(database, store, settings, current.classifier_id, recipe)
     numbers = recipe.fine_tune if base.is_pretrained else recipe.scratch
     preparation = _preparation(base, numbers)
-    pictures = Pictures(store, data.sha256s, preparation)
+    data, vectors, pictures = _pictures(store, data, vectors, preparation)
+    folder = settings.home / "checkpoints"
     try:
-        readable = pictures.readable()
-        if not readable.all():
-            pictures.close()
-            data, vectors = data.only(readable), vectors[readable]
-            pictures = Pictures(store, data.sha256s, preparation)
         network, _ = networks.load(store, base.version)
         learn, hold_out = split(data, numbers, recipe)
-        checkpoint = settings.home / "checkpoints" / f"{run.id}.safetensors"
-        lesson, start = _lesson(network, pictures, data, learn, hold_out, preparation, base, recipe)
+        truth = np.searchsorted(data.taught(), data.truth)
+        lesson = Lesson(pictures, learn, hold_out, truth, len(data.taught()), preparation)
+        start = _start(network, lesson, data, recipe) if base.is_pretrained else None
+        whole = numbers.epochs + (numbers.absorb if len(hold_out) else 0)
 
         def on_batch(share: float) -> None:
-            progress.tell(step="teaching the network", done=round(0.05 + 0.85 * share, 3))
+            done = share * numbers.epochs / whole
+            progress.tell(step="teaching the network", done=round(0.05 + 0.85 * done, 3))
 
         def on_epoch(epoch: Epoch) -> None:
             progress.tell(**asdict(epoch))
 
-        teach.teach(network, start, lesson, numbers, recipe.seed, checkpoint, on_batch, on_epoch)
+        teach.teach(network, start, lesson, numbers, recipe.seed, folder / f"{run.id}.safetensors", on_batch, on_epoch)
+        progress.tell(step="looking at the photos anew", done=round(0.05 + 0.85 * numbers.epochs / whole, 3))
+        made = teach.embeddings(network, pictures, np.arange(len(data)), preparation)
+        evidence = _evidence(data, made, vectors, learn, hold_out, recipe)
+        if len(hold_out) and numbers.absorb:
+
+            def on_absorbed(share: float) -> None:
+                done = (numbers.epochs + share * numbers.absorb) / whole
+                progress.tell(step="teaching it the held-out photos too", done=round(0.05 + 0.85 * done, 3))
+
+            everything = replace(lesson, learn=np.union1d(learn, hold_out), hold_out=hold_out[:0])
+            head = _head(made, everything.learn, data, recipe, evidence[0].weight_decay)
+            gently = replace(numbers, epochs=numbers.absorb, learning_rate=numbers.learning_rate / 3)
+            path = folder / f"{run.id}-all.safetensors"
+            teach.teach(network, head, everything, gently, recipe.seed, path, on_absorbed, lambda _: None)
+            made = teach.embeddings(network, pictures, np.arange(len(data)), preparation)
         progress.tell(step="storing the network", done=0.92)
         card = _store(store, network, base, preparation)
-        made = teach.embeddings(network, pictures, np.arange(len(data)), preparation)
     finally:
         pictures.close()
     with database.begin() as session:
@@ -73,12 +90,25 @@ def step(
     # As a worker will read them back.
     made = backbones.from_bytes([backbones.to_bytes(vector) for vector in made])
     progress.tell(step="taking the exam", done=0.97)
-    by, errors = _evidence(data, made, vectors, learn, hold_out, recipe)
-    found = candidate.make(data, made, recipe, by)
-    decision = _decide(store, current, data, vectors, found, errors, len(hold_out))
+    found = candidate.make(data, made, recipe, evidence[0])
+    decision = _decide(store, current, data, vectors, found, evidence[1], len(hold_out))
     picture = report.draw(store, run.id, found, candidate.names(data), decision.old_error)
-    checkpoint.unlink(missing_ok=True)
+    for path in folder.glob(f"{run.id}[.-]*"):
+        path.unlink(missing_ok=True)
     return Step(run, "fine_tune", card.version, data, made, found, decision, current, recipe, picture, is_taught=True)
+
+
+def _pictures(
+    store: Store, data: Dataset, vectors: Floats, preparation: Preparation
+) -> tuple[Dataset, Floats, Pictures]:
+    """The photos decoded, without those that can't be."""
+    pictures = Pictures(store, data.sha256s, preparation)
+    readable = pictures.readable()
+    if readable.all():
+        return data, vectors, pictures
+    pictures.close()
+    kept = data.only(readable)
+    return kept, vectors[readable], Pictures(store, kept.sha256s, preparation)
 
 
 def split(data: Dataset, numbers: FineTune, recipe: Recipe) -> tuple[Ints, Ints]:
@@ -99,33 +129,20 @@ def _preparation(base: BackboneCard, numbers: FineTune) -> Preparation:
     return replace(base.preparation, resize=resize, crop=crop)
 
 
-def _lesson(
-    network: object,
-    pictures: Pictures,
-    data: Dataset,
-    learn: Ints,
-    hold_out: Ints,
-    preparation: Preparation,
-    base: BackboneCard,
-    recipe: Recipe,
-) -> tuple[Lesson, heads.Head | None]:
-    """The lesson, and a head to start from: fitted to what the untaught network makes of the photos to learn from."""
-    from torch import nn
-
-    assert isinstance(network, nn.Module)
-    taught = data.taught()
-    truth = np.searchsorted(taught, data.truth)
-    lesson = Lesson(pictures, learn, hold_out, truth, len(taught), preparation)
-    if not base.is_pretrained:
-        return lesson, None
-    vectors = teach.embeddings(network, pictures, learn, preparation)
-    return lesson, fit.fit(vectors, truth[learn], data.groups[learn], recipe.refit, recipe.seed).head
+def _start(network: "nn.Module", lesson: Lesson, data: Dataset, recipe: Recipe) -> Head:
+    """A head to start from, fitted to what the untaught network makes of the photos to learn from."""
+    seen = teach.embeddings(network, lesson.pictures, lesson.learn, lesson.preparation)
+    vectors = np.zeros((len(data), seen.shape[1]), np.float32)
+    vectors[lesson.learn] = seen
+    return _head(vectors, lesson.learn, data, recipe)
 
 
-def _store(store: Store, network: object, base: BackboneCard, preparation: Preparation) -> BackboneCard:
-    from torch import nn
+def _head(vectors: Floats, rows: Ints, data: Dataset, recipe: Recipe, weight_decay: float | None = None) -> Head:
+    truth = np.searchsorted(data.taught(), data.truth[rows])
+    return fit.fit(vectors[rows], truth, data.groups[rows], recipe.refit, recipe.seed, weight_decay).head
 
-    assert isinstance(network, nn.Module)
+
+def _store(store: Store, network: "nn.Module", base: BackboneCard, preparation: Preparation) -> BackboneCard:
     network.to("cpu")
     version, weights = networks.version_of(network, base.architecture)
     source = f"fine-tuned from {base.version}"
@@ -149,14 +166,14 @@ def _evidence(
         return Taught(recipe.refit.unvalidated_weight_decay, *nothing), (0.0, 0.0)
     best: tuple[float, Taught, float] | None = None
     for decay in recipe.refit.weight_decays:
-        head = fit.fit(made[learn], truth[learn], data.groups[learn], recipe.refit, recipe.seed, decay).head
+        head = _head(made, learn, data, recipe, decay)
         logits = head.logits(made[hold_out])
         loss = fit.log_loss(logits, truth[hold_out])
         if best is None or loss < best[0]:
             error = float((logits.argmax(axis=1) != truth[hold_out]).mean())
             best = loss, Taught(decay, logits, truth[hold_out], head.distance(made[hold_out])), error
     assert best is not None
-    before = fit.fit(vectors[learn], truth[learn], data.groups[learn], recipe.refit, recipe.seed).head
+    before = _head(vectors, learn, data, recipe)
     old = float((before.logits(vectors[hold_out]).argmax(axis=1) != truth[hold_out]).mean())
     return best[1], (best[2], old)
 
@@ -170,17 +187,24 @@ def _decide(
     errors: tuple[float, float],
     held_out: int,
 ) -> Decision:
-    """The exam's decision, unless the current backbone does better on photos held out of the teaching."""
+    """The exam's decision, unless the current backbone does better on all photos that neither was taught with.
+
+    errors: share of wrong answers to the `held_out` photos, (new, old).
+    """
     is_exam: Bools = data.is_exam
     exam = data.only(is_exam)
     old = candidate.answers_of(store, current, exam, vectors[is_exam])
     decision = judge.decide(exam.truth, old, found.exam_answers, exam.photo_ids, candidate.names(data), found.taught)
-    new_error, old_error = errors
     # A current backbone that was fine-tuned itself has seen the held-out photos: only the exam can compare the two.
-    if old is not None and candidate.taught_before(current) is None and old_error < new_error:
+    if old is None or candidate.taught_before(current) is not None:
+        return decision
+    # Neither network has seen the exam or the held-out photos, and together they tell more than either.
+    wrong = [errors[0] * held_out, errors[1] * held_out]
+    wrong = [wrong[0] + float((found.exam_answers != exam.truth).sum()), wrong[1] + float((old != exam.truth).sum())]
+    if wrong[1] < wrong[0]:
         verdict = (
-            f"The network as it was does better: on {held_out} photos held out of the teaching it errs on "
-            f"{old_error:.0%}, the newly taught one on {new_error:.0%}."
+            f"The network as it was does better: of {held_out + len(exam)} photos that neither was taught with it gets "
+            f"{wrong[1]:.0f} wrong, the newly taught one {wrong[0]:.0f}."
         )
         return replace(decision, publish=False, verdict=verdict)
     return decision

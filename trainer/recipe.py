@@ -45,8 +45,10 @@ class FineTune:
 
     resize, crop: pixels; None keeps the backbone's own. learning_rate: the head's and the last layers'; the first
     layers learn at `first_layers` times that. validation: share of the lesson side that chooses the best epoch.
-    patience: epochs without a better one after which it ends. scale: least share of a photo that a random crop shows.
-    rotation: degrees either way. colour: brightness, contrast and saturation change by at most this share.
+    patience: epochs without a better one after which it ends. absorb: epochs at a third of the rate that follow, with
+    the held-out photos among the lessons: where there are a hundred photos, none may be wasted. scale: least share of
+    a photo that a random crop shows. rotation: degrees either way. colour: brightness, contrast and saturation change
+    by at most this share.
     """
 
     epochs: int = 12
@@ -66,6 +68,7 @@ class FineTune:
     mirror: bool = True
     validation: float = 0.2
     patience: int = 6
+    absorb: int = 4
 
 
 PRETRAINED = FineTune()

@@ -1,6 +1,7 @@
 """The trainer as a service: takes trainings from the queue, prepares backbones, and looks at the clock."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -62,9 +63,18 @@ def prepare(context: Context) -> None:
 class Bell:
     """Rings the workers for embeddings and watches the database for them."""
 
-    def __init__(self, ring: Callable[[int], None], database: Database) -> None:
+    def __init__(
+        self,
+        ring: Callable[[int], None],
+        database: Database,
+        *,
+        ring_again_s: float = RING_AGAIN_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._ring = ring
         self._database = database
+        self._ring_again_s = ring_again_s
+        self._patience_s = patience_s
 
     def embed(self, photo_ids: Sequence[int], backbone: str, on_done: Callable[[int], None]) -> None:
         """Return when these photos have an embedding by this backbone, or can't be read.
@@ -77,14 +87,14 @@ class Bell:
         while waiting:
             moment = time.monotonic()
             for photo_id in waiting[:AT_ONCE]:
-                if moment - rung_at.get(photo_id, -RING_AGAIN_S) >= RING_AGAIN_S:
+                if moment - rung_at.get(photo_id, -math.inf) >= self._ring_again_s:
                     self._ring(photo_id)
                     rung_at[photo_id] = moment
             time.sleep(LOOK_EVERY_S)
             done = self._done(waiting[:AT_ONCE], backbone)
             if done:
                 waiting, answered_at = [photo_id for photo_id in waiting if photo_id not in done], time.monotonic()
-            elif time.monotonic() - answered_at > PATIENCE_S:
+            elif time.monotonic() - answered_at > self._patience_s:
                 raise TrainingError("The photos were not looked at: no worker is running.")
             on_done(len(photo_ids) - len(waiting))
 

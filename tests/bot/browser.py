@@ -67,7 +67,7 @@ class Page:
         self.send("Emulation.setTouchEmulationEnabled", enabled=phone)
         wishes = {
             "prefers-color-scheme": "dark" if dark else "light",
-            "prefers-reduced-motion": "reduce" if still else "no-preference",
+            "prefers-reduced-motion": "reduce",
         }
         self.send("Emulation.setEmulatedMedia", features=[{"name": n, "value": v} for n, v in wishes.items()])
 

@@ -5,14 +5,15 @@ import contextlib
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from PIL import Image
 from sqlalchemy import select
 
+from bot.messages import Incoming
 from bot.platforms.web.adapter import Web
 from bot.run import Bot
 from snaplabel import labels, people, registry
@@ -20,6 +21,7 @@ from snaplabel.registry import Card, Exam
 from snaplabel.settings import Settings
 from snaplabel.tables import Classifier, Message, Model, Photo, Prediction
 
+Json = dict[str, Any]
 T = TypeVar("T")
 TOKEN = "a-token-for-tests-only"
 CLUBS = ("Juventus", "Newcastle", "Botafogo")
@@ -42,13 +44,20 @@ class House(Bot):
     """The bot with a worker inside: red is Juventus for sure, green perhaps Newcastle, anything else a stranger.
 
     looks_for_s: how long the worker looks at a photo. rings: (task, id) in the order in which they were rung.
+    trouble: an error that writing down raises.
     """
 
     def __init__(self, settings: Settings, looks_for_s: float = 0.05) -> None:
         super().__init__(settings)
         self.looks_for_s = looks_for_s
         self.rings: list[tuple[str, int]] = []
+        self.trouble: Exception | None = None
         self._working: set[asyncio.Task[None]] = set()
+
+    async def receive(self, posts: Sequence[Incoming]) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        await super().receive(posts)
 
     async def ring(self, task: str, number: int) -> None:
         self.rings.append((task, number))
@@ -184,3 +193,29 @@ def eventually(look: Callable[[], T], within_s: float = 10.0) -> T:
             return found
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.02)
+
+
+def photo_form(*photos: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:
+    return [("photos", (f"{n}.jpg", data, "image/jpeg")) for n, data in enumerate(photos)]
+
+
+def post_photos(client: httpx.Client, *photos: bytes, **fields: str) -> Json:
+    response = client.post("/photos", files=photo_form(*photos), data=fields)
+    assert response.status_code == 202, response.text
+    found: Json = response.json()
+    return found
+
+
+def item(client: httpx.Client, wanted: str) -> Json:
+    items: list[Json] = client.get("/feed").json()["items"]
+    return next(one for one in items if one["id"] == wanted)
+
+
+def answered(client: httpx.Client, wanted: str) -> Json:
+    """The answer under a post, as soon as there is one."""
+    found: Json = eventually(lambda: item(client, wanted)["answer"])
+    return found
+
+
+def button(answer: Json, text: str) -> str:
+    return str(next(c["data"] for row in answer["reply"]["choices"] for c in row if c["text"] == text))

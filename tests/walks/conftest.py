@@ -24,6 +24,8 @@ def new_house(tmp_path: Path) -> Iterator[NewHouse]:
 
     yield make
     for house in made:
-        story = house.story()
-        house.stop()
+        try:
+            story = house.story()
+        finally:
+            house.stop()
         print(house.logs(), story)  # noqa: T201 - pytest shows it only for a walk that failed

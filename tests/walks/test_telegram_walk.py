@@ -79,7 +79,7 @@ def test_a_walk_with_everything_in_one_go(new_house: NewHouse, tmp_path: Path) -
 
 
 def test_a_walk_over_postgres_and_redis_with_a_process_for_each_part(
-    new_house: NewHouse, tmp_path: Path, new_postgres_url: str, redis_url: str
+    new_postgres_url: str, redis_url: str, new_house: NewHouse, tmp_path: Path
 ) -> None:
     with TelegramApi(username="snap_bot", name="Snap") as telegram:
         admin = telegram.person("Anna")

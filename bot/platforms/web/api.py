@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response, Security
+from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 
 from bot.messages import Incoming
@@ -56,15 +57,14 @@ def routes(web: "Web") -> APIRouter:
     form = {"schema": {"type": "object", "properties": {"file": binary["schema"]}, "required": ["file"]}}
     body = {"required": True, "content": {"multipart/form-data": form, "image/*": binary}}
 
-    async def answer(message: str, wait_s: float, response: Response) -> Result | Pending:
+    async def answer(message: str, wait_s: float) -> Result | JSONResponse:
         until, pause_s = time.monotonic() + wait_s, 0.02
         found = await web.ask(lookups.look, message)
         while isinstance(found, Pending) and time.monotonic() < until:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.05, 0.25)
             found = await web.ask(lookups.look, message)
-        response.status_code = 202 if isinstance(found, Pending) else 200
-        return found
+        return JSONResponse(found.model_dump(), 202) if isinstance(found, Pending) else found
 
     Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for the answer.")]  # noqa: N806
 
@@ -75,7 +75,7 @@ def routes(web: "Web") -> APIRouter:
         dependencies=[Depends(owner)],
         openapi_extra={"requestBody": body},
     )
-    async def classify(request: Request, response: Response, wait_s: Wait = 30.0) -> Result | Pending:
+    async def classify(request: Request, wait_s: Wait = 30.0) -> Result | JSONResponse:
         """Ask what a photo shows: one file of a form, or the image itself as the body."""
         if request.headers.get("content-type", "").startswith("multipart/"):
             attachment = (await web.upload(request, None))[0][0]
@@ -88,12 +88,12 @@ def routes(web: "Web") -> APIRouter:
         message = secrets.token_hex(12)
         posted = Incoming(PLATFORM, API, message, API, "photo", name="API", attachment=attachment, is_admin=True)
         await web.host.receive([posted])
-        return await answer(message, wait_s, response)
+        return await answer(message, wait_s)
 
     @api.get("/photos/{id}", response_model=Result, responses={**no_photo, **no_such}, dependencies=[Depends(owner)])
-    async def result(id: str, response: Response, wait_s: Wait = 0.0) -> Result | Pending:
+    async def result(id: str, wait_s: Wait = 0.0) -> Result | JSONResponse:
         """What a photo shows, as far as it is known now."""
-        return await answer(id, wait_s, response)
+        return await answer(id, wait_s)
 
     @api.post(
         "/photos/{id}/correction",

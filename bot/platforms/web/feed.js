@@ -1,7 +1,8 @@
 // The conversation: every item once, in the order of time; an answer is drawn anew in its place.
 
 import * as draw from "./draw.js";
-import { get, post, Sorry } from "./net.js";
+import { get, post } from "./net.js";
+import { enlarge, renderShots } from "./shots.js";
 
 const { el } = draw;
 const PATIENCE_MS = 8000; // After so long an unanswered button can be pressed again.
@@ -84,7 +85,7 @@ export function heard(shown) {
     const entry = items.get(under);
     if (!entry) return undefined;
     if (entry.item.kind === "photos") for (const shot of entry.item.photos) {
-      if (shot.state === "coming") shot.state = shown.reply.mood === "error" && !entry.item.album ? "failed" : "ready";
+      if (shot.state === "coming") shot.state = shown.reply.mood === "error" && !isAlbum(under) ? "failed" : "ready";
     }
     upsert({ ...entry.item, answer: { ...shown, at: entry.item.answer?.at ?? shown.at } });
   }
@@ -104,11 +105,20 @@ export function remove(id) {
   settle();
 }
 
-// What a reply to this is called, for the quote above it.
+// What is being replied to, while one writes.
 export function title(id) {
   const entry = items.get(answers.get(id) ?? id);
   if (!entry) return "an earlier message";
   return entry.item.answer?.reply.title || (entry.item.kind === "photos" ? "this photo" : entry.item.text || "this");
+}
+
+// What was replied to, for the quote above a reply: a photo, since the answer under it has changed by then.
+function quoted(id) {
+  const entry = items.get(answers.get(id) ?? id);
+  if (entry?.item.kind !== "photos") return title(id);
+  const what = entry.item.photos.length > 1 ? "photos" : "photo";
+  if (entry.item.person === me.id) return `Your ${what}`;
+  return entry.item.name ? `${entry.item.name}’s ${what}` : `Somebody’s ${what}`;
 }
 
 export function isAlbum(id) {
@@ -169,9 +179,10 @@ function renderSide(entry) {
   const focused = side.contains(document.activeElement) ? document.activeElement : null;
   const parts = [];
   if (item.reply_to) {
-    parts.push(el("p", { className: "quote" }, draw.replyIcon(), el("span", { textContent: title(item.reply_to) })));
+    parts.push(el("p", { className: "quote" }, draw.replyIcon(), el("span", { textContent: quoted(item.reply_to) })));
   }
-  if (item.text) parts.push(el("p", { className: "words", textContent: item.text }));
+  const isOnItsWay = item.kind === "text" && entry.sent !== undefined && !entry.sorry;
+  if (item.text) parts.push(el("p", { className: isOnItsWay ? "words sending" : "words", textContent: item.text }));
   const card = cardOf(entry);
   if (card) parts.push(card);
   side.replaceChildren(...parts);
@@ -217,63 +228,6 @@ async function press(answer, data, button) {
   }
 }
 
-function renderShots(entry) {
-  const { item, pictures, shots } = entry;
-  const count = item.photos.length;
-  pictures.className = `shots ${count === 2 ? "two" : count === 4 ? "four" : count > 2 ? "many" : "one"}`;
-  for (const shot of item.photos) {
-    let box = shots.get(shot.position);
-    if (!box) {
-      box = el("button", { type: "button", className: "shot coming" });
-      box.setAttribute("aria-label", "Enlarge the photo");
-      if (count > 1) box.append(el("span", { className: "number", textContent: shot.position + 1 }));
-      shots.set(shot.position, box);
-      pictures.append(box);
-    }
-    const blob = entry.blobs?.[shot.position];
-    if (shot.state === "failed" && !blob) noPicture(box);
-    else showIn(box, entry, shot, blob || `/photo/${item.id}/${shot.position}`, Boolean(blob));
-  }
-}
-
-function showIn(box, entry, shot, address, isLocal) {
-  if (box.dataset.shows === address && !box.dataset.failed) return;
-  delete box.dataset.failed;
-  box.dataset.shows = address;
-  const image = el("img", { alt: `Photo by ${entry.item.name || "somebody"}`, decoding: "async" });
-  if (shot.width) Object.assign(image, { width: shot.width, height: shot.height });
-  image.onload = () => {
-    image.classList.add("ready");
-    box.classList.remove("coming", "none");
-    box.onclick = () => enlarge(address, image.alt);
-  };
-  image.onerror = () => {
-    image.remove();
-    box.dataset.failed = "yes";
-    if (isLocal || shot.state !== "coming") noPicture(box);
-  };
-  image.src = address;
-  for (const old of box.querySelectorAll("img")) old.remove();
-  box.classList.remove("none");
-  box.prepend(image);
-}
-
-function noPicture(box) {
-  if (box.classList.contains("none")) return;
-  box.classList.remove("coming");
-  box.classList.add("none");
-  box.onclick = null;
-  box.setAttribute("aria-label", "No picture");
-  for (const old of box.querySelectorAll("img")) old.remove();
-  box.append(el("span", { textContent: "No picture" }));
-}
-
-function enlarge(address, alt) {
-  const large = document.getElementById("large");
-  Object.assign(large.querySelector("img"), { src: address, alt });
-  large.showModal();
-}
-
 function settle() {
   document.getElementById("empty").hidden = !isLoaded || items.size > 0;
 }
@@ -284,12 +238,14 @@ function afterChange() {
 }
 
 newer.onclick = toEnd;
+let before = 0;
 feed.addEventListener("scroll", () => {
-  isAtEnd = feed.scrollHeight - feed.scrollTop - feed.clientHeight < NEAR_END;
+  const isNear = feed.scrollHeight - feed.scrollTop - feed.clientHeight < NEAR_END;
+  // Only a person scrolls up; that the end moved away under a picture is no reason to stay behind.
+  isAtEnd = isNear || (isAtEnd && feed.scrollTop >= before);
+  before = feed.scrollTop;
   if (isAtEnd) newer.hidden = true;
 }, { passive: true });
 // Pictures that load and a keyboard that opens change heights; whoever reads the end stays there.
 new ResizeObserver(() => isAtEnd && toEnd()).observe(list);
 new ResizeObserver(() => isAtEnd && toEnd()).observe(feed);
-
-export { Sorry };

@@ -85,6 +85,6 @@ class Live:
 
     def _cut(self, page: asyncio.Queue[str | None]) -> None:
         self._pages.discard(page)
-        while page.full():
+        while not page.empty():
             page.get_nowait()
         page.put_nowait(None)

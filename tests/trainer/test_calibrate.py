@@ -1,0 +1,106 @@
+"""Does a model sound as sure as it may?"""
+
+import numpy as np
+import pytest
+
+from snaplabel.heads import Floats, probabilities
+from trainer import calibrate
+from trainer.dataset import Ints
+from trainer.recipe import Calibration
+
+RECIPE = Calibration()
+
+
+def _answers(many: int, sharpness: float, seed: int = 0) -> tuple[Floats, Ints]:
+    """Logits whose softmax at temperature `sharpness` is the true probability of each label."""
+    rng = np.random.default_rng(seed)
+    honest = (2 * rng.normal(size=(many, 3))).astype(np.float32)
+    chances = probabilities(honest, 1.0)
+    truth = np.array([rng.choice(3, p=row / row.sum()) for row in chances.astype(float)])
+    return honest * np.float32(sharpness), truth
+
+
+def test_an_overconfident_model_is_cooled() -> None:
+    logits, truth = _answers(2000, sharpness=5.0)
+
+    assert calibrate.temperature(logits, truth) == pytest.approx(5.0, rel=0.2)
+
+
+def test_three_photos_hardly_move_the_temperature() -> None:
+    logits, truth = _answers(3, sharpness=1.0)
+
+    assert 0.5 < calibrate.temperature(logits, truth) < 2.0
+
+
+def test_sure_answers_are_right_as_often_as_promised() -> None:
+    logits, truth = _answers(4000, sharpness=1.0)
+    fresh, answers = _answers(4000, sharpness=1.0, seed=1)
+
+    found = calibrate.calibrate(logits, truth, np.zeros(0, np.float32), RECIPE)
+
+    chances = probabilities(fresh, found.temperature)
+    sure = chances.max(axis=1) >= found.sure_at
+    assert sure.any()
+    assert (chances.argmax(axis=1) == answers)[sure].mean() > 0.93
+
+
+def test_ten_right_answers_prove_little() -> None:
+    chances = np.tile(np.array([[0.8, 0.2]], np.float32), (10, 1))
+
+    assert calibrate.least_sure(chances, np.zeros(10, np.int64), RECIPE) == RECIPE.unknown_sure
+
+
+def test_forty_right_answers_prove_something() -> None:
+    chances = np.tile(np.array([[0.8, 0.2]], np.float32), (40, 1))
+
+    assert calibrate.least_sure(chances, np.zeros(40, np.int64), RECIPE) == pytest.approx(0.8)
+
+
+def test_without_evidence_the_thresholds_are_careful() -> None:
+    nothing = np.zeros((0, 2), np.float32)
+
+    found = calibrate.calibrate(nothing, np.zeros(0, np.int64), np.zeros(0, np.float32), RECIPE)
+
+    assert found.sure_at == RECIPE.unknown_sure
+    assert found.stranger_at is None
+    assert found.temperature == 1.0
+
+
+def test_a_photos_own_group_does_not_vouch_for_it() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(4, 8)).astype(np.float32)
+    vectors[1] = vectors[0]
+
+    together = calibrate.own_distances(vectors, np.array([0, 0, 0, 0]), np.array([1, 1, 2, 3]), 1)
+    apart = calibrate.own_distances(vectors, np.array([0, 0, 0, 0]), np.array([0, 1, 2, 3]), 1)
+
+    assert together[0] > apart[0] + 0.1
+
+
+def test_a_label_with_one_group_says_nothing_of_distances() -> None:
+    vectors = np.eye(3, dtype=np.float32)
+
+    found = calibrate.own_distances(vectors, np.array([0, 0, 1]), np.array([0, 1, 2]), 2)
+
+    assert len(found) == 2
+
+
+def test_most_own_photos_are_no_strangers() -> None:
+    rng = np.random.default_rng(0)
+    distances = rng.gamma(4, 0.05, 1000).astype(np.float32)
+
+    found = calibrate.stranger(distances, RECIPE)
+
+    assert found is not None
+    assert (distances <= found).mean() == pytest.approx(RECIPE.known, abs=0.005)
+
+
+def test_few_photos_leave_more_room() -> None:
+    rng = np.random.default_rng(0)
+    distances = rng.gamma(4, 0.05, 12).astype(np.float32)
+
+    found = calibrate.stranger(distances, RECIPE)
+
+    assert found is not None
+    assert found > distances.max()
+    assert calibrate.stranger(distances[:4], RECIPE) is None
