@@ -52,7 +52,7 @@ def _labels(talk: Talk, _argument: str) -> None:
         return
     most = max(row.photos for row in rows) or 1
     width = max(len(row.label.name) for row in rows)
-    lines = [f"{row.label.name:<{width}} {row.photos:>4} {'▇' * max(1, round(10 * row.photos / most))}" for row in rows]
+    lines = [f"{row.label.name:<{width}} {row.photos:>4} {words.block(row.photos / most)}" for row in rows]
     few = [row.label.name for row in rows if row.photos < 5]
     text = f"I'd like a few more photos of {voices.either(few[:3]).replace(' or ', ' and ')}." if few else ""
     talk.say(Reply(words.number(len(rows), "label"), text, table="\n".join(lines)))

@@ -1,5 +1,7 @@
 """Takes posts in: writes them down first, and only then does anybody tell the platform that we have them."""
 
+import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +20,8 @@ from snaplabel.store import Store, photo_key
 from snaplabel.tables import Chat, Message, Person
 
 MAX_ATTEMPTS = 3
+INBOX = "inbox"
+INBOX_S = 3600
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,19 @@ def failed(database: Database, message_id: int) -> bool:
             return False
         message.failure, message.state = "trouble", "classified"
         return True
+
+
+def inbox_key() -> str:
+    """A fresh key of the store for bytes that came with a post; it tells when they came."""
+    return f"{INBOX}/{int(time.time())}-{secrets.token_hex(8)}"
+
+
+def empty_inbox(store: Store) -> None:
+    """Delete what no post claimed: of a post that came twice, or of an upload that broke off."""
+    for key in store.keys(INBOX):
+        since = key.rpartition("/")[2].partition("-")[0]
+        if since.isdecimal() and time.time() - int(since) > INBOX_S:
+            store.delete(key)
 
 
 def erase(store: Store, keys: Sequence[str]) -> None:

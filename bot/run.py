@@ -17,7 +17,7 @@ from snaplabel import queue
 from snaplabel.database import Database
 from snaplabel.errors import PlatformError, QueueError, SettingsError, SnaplabelError
 from snaplabel.settings import Settings
-from snaplabel.store import Store, sha256_of
+from snaplabel.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +103,8 @@ class Bot:
             self._start(message_id)
 
     async def keep(self, data: bytes) -> str:
-        """Put bytes that came with a post into the store's inbox; the key they are under."""
-        key = f"inbox/{sha256_of(data)}"
+        """Put bytes that came with a post into the store's inbox; the key they are under, which no other post has."""
+        key = reception.inbox_key()
         await asyncio.to_thread(self.store.put, key, data)
         return key
 
@@ -186,6 +186,7 @@ class Bot:
                 for message_id in await asyncio.to_thread(reception.unhandled, self.database, names):
                     self._start(message_id)
                 await asyncio.to_thread(delivery.reassure, self.database, self.settings, names)
+                await asyncio.to_thread(reception.empty_inbox, self.store)
             except Exception:
                 log.exception("bot: looking for unhandled posts failed; going on")
             await asyncio.sleep(RESCUE_EVERY_S)

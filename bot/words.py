@@ -92,6 +92,11 @@ def queue(waiting: int) -> str:
     return f"{number(waiting, 'photo')} {'is' if waiting == 1 else 'are'} waiting for me."
 
 
+def block(share: float, width: int = 10) -> str:
+    """A solid bar for a list: nothing for 0, and at least a sliver for anything more."""
+    return "▇" * max(1, round(share * width)) if share > 0 else ""
+
+
 def bar(done: float, width: int = 12) -> str:
     """A bar of text: ▰▰▰▱▱▱ 50 %."""
     full = round(max(0.0, min(1.0, done)) * width)

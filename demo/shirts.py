@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 Array = NDArray[np.float64]
+Thing = Callable[[Generator, ImageDraw.ImageDraw, float], None]
 Points = list[tuple[float, float]]
 
 
@@ -56,7 +57,7 @@ _LIGHT_CELLS = 120  # Light and shade are soft: they are worked out on this smal
 
 
 def draw(club: Club, seed: int, size: int = 480) -> bytes:
-    """Return one pretend photo, size x size pixels, as JPEG; the same club and seed give the same photo anywhere."""
+    """Return one pretend photo, size x size pixels, as JPEG; one club and seed always give the same photo."""
     rng = np.random.default_rng([zlib.crc32(club.name.encode()), seed])
     flat, outline = _flat(club, size)
     flat, outline = flat.copy(), outline.copy()
@@ -108,6 +109,12 @@ _NECKS: dict[str, Points] = {
     "polo": [(-0.1, 0.045), (-0.07, 0.09), (0, 0.185), (0.07, 0.09), (0.1, 0.045)],
 }
 _BACK_OF_NECK: Points = [(0.1, 0.045), (0.05, 0.022), (0, 0.016), (-0.05, 0.022), (-0.1, 0.045)]
+_FLAP: Points = [(-0.108, 0.038), (-0.075, 0.03), (0, 0.175), (-0.075, 0.195), (-0.125, 0.1)]
+
+
+def _pixels(points: Points, side: int) -> Points:
+    """Return where these points lie on a flat drawing so many pixels wide."""
+    return [((x / _EDGE + 0.5) * side, ((y - 0.5) / _EDGE + 0.5) * side) for x, y in points]
 
 
 def _mirrored(points: Points) -> Points:
@@ -119,13 +126,10 @@ def _flat(club: Club, size: int) -> tuple[Image.Image, Image.Image]:
     """Return the club's shirt without folds or number, and its outline (L), both _EDGE shirt lengths wide."""
     side = 3 * round(size * 1.1)  # Drawn three times as large, since ImageDraw has no smooth edges.
 
-    def at(points: Points) -> Points:
-        return [((x / _EDGE + 0.5) * side, ((y - 0.5) / _EDGE + 0.5) * side) for x, y in points]
-
     def shape(*outlines: Points) -> Image.Image:
         mask = Image.new("L", (side, side))
         for points in outlines:
-            ImageDraw.Draw(mask).polygon(at(points), fill=255)
+            ImageDraw.Draw(mask).polygon(_pixels(points, side), fill=255)
         return mask
 
     def paint(colour: str, *outlines: Points) -> None:
@@ -133,7 +137,7 @@ def _flat(club: Club, size: int) -> tuple[Image.Image, Image.Image]:
 
     def seam(points: Points, strength: int = 70) -> None:
         ink = Image.new("L", (side, side))
-        ImageDraw.Draw(ink).line(at(points), fill=strength, width=side // 220, joint="curve")
+        ImageDraw.Draw(ink).line(_pixels(points, side), fill=strength, width=side // 220, joint="curve")
         shirt.paste("#000000", mask=ink)
 
     neck = _NECKS[club.neck]
@@ -143,7 +147,7 @@ def _flat(club: Club, size: int) -> tuple[Image.Image, Image.Image]:
 
     cloth = Image.new("RGB", (side, side), club.body)
     for points in _pattern(club):
-        ImageDraw.Draw(cloth).polygon(at(points), fill=club.second)
+        ImageDraw.Draw(cloth).polygon(_pixels(points, side), fill=club.second)
     shirt.paste(cloth, mask=shape(body))
     paint(club.sleeves, *sleeves)
     paint(club.trim, _CUFF, _mirrored(_CUFF))
@@ -151,19 +155,17 @@ def _flat(club: Club, size: int) -> tuple[Image.Image, Image.Image]:
     paint(club.trim, inside)
     shirt.paste("#000000", mask=shape(inside).point(lambda v: v * 110 // 255))
     for sleeve in sleeves:
-        seam([sleeve[0], *_mirrored([(-sleeve[5][0], 0.2)]), sleeve[5]])
+        seam([sleeve[0], (sleeve[5][0], 0.2), sleeve[5]])
     seam([(-0.268, 0.94), (-0.13, 0.96), (0.13, 0.96), (0.268, 0.94)])
 
     if club.neck == "polo":
-        for flap in ([(-0.108, 0.038), (-0.075, 0.03), (0, 0.175), (-0.075, 0.195), (-0.125, 0.1)],):
-            paint(club.trim, flap, _mirrored(flap))
+        for flap in (_FLAP, _mirrored(_FLAP)):
+            paint(club.trim, flap)
             seam([*flap[2:], flap[0]])
-            seam(_mirrored([*flap[2:], flap[0]]))
     else:
-        ImageDraw.Draw(shirt).line(at(neck), fill=club.trim, width=side // 36, joint="curve")
-        inner = [(x * 1.17, 0.045 + (y - 0.045) * 1.13) for x, y in neck]
-        seam(inner)
-    _sew_crest(shirt, club, at)
+        ImageDraw.Draw(shirt).line(_pixels(neck, side), fill=club.trim, width=side // 36, joint="curve")
+        seam([(x * 1.17, 0.045 + (y - 0.045) * 1.13) for x, y in neck])
+    _sew_crest(shirt, club)
 
     outline = shape(body, *sleeves, inside)
     return shirt.reduce(3), outline.reduce(3)
@@ -192,28 +194,18 @@ def _box(left: float, top: float, right: float, bottom: float) -> Points:
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
-def _sew_crest(shirt: Image.Image, club: Club, at: Callable[[Points], Points]) -> None:
-    """Sew the crest over the heart: a shield where the collar is pointed, a roundel where it is round."""
-    x, y, r = 0.135, 0.27, 0.044
-    if club.neck == "round":
-        ring: Points = [(x + r * math.cos(a / 8 * math.pi), y + r * math.sin(a / 8 * math.pi)) for a in range(16)]
-    else:
-        ring = [
-            (x - r, y - r),
-            (x, y - r * 1.2),
-            (x + r, y - r),
-            (x + r, y + r * 0.3),
-            (x, y + r * 1.4),
-            (x - r, y + r * 0.3),
-        ]
-    pen = ImageDraw.Draw(shirt)
-    pen.polygon(at([((px - x) * 1.22 + x, (py - y) * 1.22 + y) for px, py in ring]), fill="#f7f3e6")
-    pen.polygon(at(ring), fill=club.crest)
-    star = [
-        (x + r * (0.6, 0.25)[i % 2] * math.sin(i * math.pi / 5), y - r * (0.6, 0.25)[i % 2] * math.cos(i * math.pi / 5))
+def _sew_crest(shirt: Image.Image, club: Club) -> None:
+    """Sew the crest over the heart: a roundel where the collar is round, else a shield."""
+    shield: Points = [(-1, -1), (0, -1.2), (1, -1), (1, 0.3), (0, 1.4), (-1, 0.3)]
+    roundel: Points = [(math.cos(i * math.pi / 8), math.sin(i * math.pi / 8)) for i in range(16)]
+    star: Points = [
+        ((0.6, 0.25)[i % 2] * math.sin(i * math.pi / 5), -(0.6, 0.25)[i % 2] * math.cos(i * math.pi / 5))
         for i in range(10)
     ]
-    pen.polygon(at(star), fill="#f7f3e6")
+    edge = roundel if club.neck == "round" else shield
+    for points, radius, colour in ((edge, 0.054, "#f7f3e6"), (edge, 0.044, club.crest), (star, 0.044, "#f7f3e6")):
+        sewn = [(0.135 + x * radius, 0.27 + y * radius) for x, y in points]
+        ImageDraw.Draw(shirt).polygon(_pixels(sewn, shirt.width), fill=colour)
 
 
 @lru_cache(maxsize=4)
@@ -231,12 +223,11 @@ def _print_number(flat: Image.Image, club: Club, number: int) -> None:
 
 
 def _hang(flat: Image.Image, outline: Image.Image) -> None:
-    """Put the shirt on a hanger: its hook above, its wood inside the collar."""
+    """Put the shirt on a hanger, of which only the hook shows."""
     side = flat.width
     hook = [(0, 0.05), (0, -0.005), (0.012, -0.02), (0.014, -0.036), (0, -0.047), (-0.014, -0.036)]
     for image, colour in ((flat, "#7d7f86"), (outline, 255)):
-        line = [((x / _EDGE + 0.5) * side, ((y - 0.5) / _EDGE + 0.5) * side) for x, y in hook]
-        ImageDraw.Draw(image).line(line, fill=colour, width=max(2, side // 110), joint="curve")
+        ImageDraw.Draw(image).line(_pixels(hook, side), fill=colour, width=max(2, side // 110), joint="curve")
 
 
 # The view: how the shirt lies in the picture.
@@ -367,11 +358,11 @@ def _taken(rng: Generator, photo: Image.Image) -> bytes:
 def _background(rng: Generator, size: int) -> tuple[Image.Image, bool]:
     """Return a place for the shirt, and whether it hangs there."""
     hangs = rng.random() < 0.25
-    place = _wall if hangs else (_wood, _grass, _rug, _wall)[rng.integers(4)]
+    place = _wall if hangs else (_wood, _grass, _chequered_cloth, _wall)[rng.integers(4)]
     scene = place(rng, size)
     if not hangs:
         for _ in range(rng.integers(0, 4)):
-            thing = (_ball, _mug, _leaf, _card)[rng.integers(4)]
+            thing = (_ball, _mug, _leaf, _ticket)[rng.integers(4)]
             _drop(rng, scene, thing)
     return scene, hangs
 
@@ -441,8 +432,7 @@ def _wall(rng: Generator, size: int) -> Image.Image:
     return _mixed(*colours, light + 0.1 * _noise(rng, 4, 4, size) + 0.05 * _noise(rng, 120, 120, size))
 
 
-def _rug(rng: Generator, size: int) -> Image.Image:
-    """Return a chequered cloth."""
+def _chequered_cloth(rng: Generator, size: int) -> Image.Image:
     colours = _pick(rng, ("#f2ece0", "#c65b4e"), ("#f4f1ea", "#5f86ad"), ("#efe6cf", "#7d9a6a"), ("#efe9df", "#8c7b6b"))
     checks = rng.uniform(5, 10)
     ramp = np.arange(size) / size * checks + rng.uniform(0, 1)
@@ -453,7 +443,7 @@ def _rug(rng: Generator, size: int) -> Image.Image:
     )
 
 
-def _drop(rng: Generator, scene: Image.Image, thing: Callable[[Generator, ImageDraw.ImageDraw, float], None]) -> None:
+def _drop(rng: Generator, scene: Image.Image, thing: Thing) -> None:
     """Drop a thing near the edge of the scene, with its shadow."""
     size = scene.width
     side = int(size * rng.uniform(0.16, 0.3))
@@ -494,8 +484,7 @@ def _leaf(rng: Generator, pen: ImageDraw.ImageDraw, s: float) -> None:
     pen.line((s * 0.02, s * 0.5, s * 0.88, s * 0.5), fill="#5a3a20", width=max(1, int(s / 45)))
 
 
-def _card(rng: Generator, pen: ImageDraw.ImageDraw, s: float) -> None:
-    """Draw a match ticket."""
+def _ticket(rng: Generator, pen: ImageDraw.ImageDraw, s: float) -> None:
     colour = ("#f0e4c4", "#d7e3e8", "#ecd0c6")[rng.integers(3)]
     pen.rounded_rectangle((s * 0.08, s * 0.28, s * 0.92, s * 0.72), s * 0.04, fill=colour)
     for i, end in enumerate((0.6, 0.5, 0.56)):

@@ -9,9 +9,8 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from snaplabel import tables
@@ -35,19 +34,6 @@ def downgrade(url: str, revision: str = "base") -> None:
     """Take the database back to a revision; "base" drops every table. Raises DatabaseError."""
     with _locked(url) as connection:
         command.downgrade(config(connection), revision)
-
-
-def is_current(url: str) -> bool:
-    """Whether the database has exactly the newest revision; a SQLite file that is not there is not made.
-
-    Raises DatabaseError when it can't be reached.
-    """
-    address = make_url(url)
-    if address.get_backend_name() == "sqlite" and address.database and not Path(address.database).exists():
-        return False
-    with _connected(url) as connection:
-        there = MigrationContext.configure(connection).get_current_heads()
-        return set(there) == set(ScriptDirectory.from_config(config(connection)).get_heads())
 
 
 def check(url: str) -> list[Any]:

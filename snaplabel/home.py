@@ -28,13 +28,15 @@ def prepare(settings: Settings) -> None:
     The SQLite file in the home folder is migrated here and now: it is ours alone. A database that was given by URL
     may serve other machines too, so it waits for `snaplabel migrate`. Raises DatabaseError.
     """
-    from migrations import run
+    import migrations
 
     make(settings)
-    if run.is_current(settings.database):
+    if migrations.is_current(settings.database):
         return
     if settings.database_url:
         raise DatabaseError("The database is not migrated to this version of snaplabel; run `snaplabel migrate`.")
+    from migrations import run
+
     run.upgrade(settings.database)
 
 

@@ -84,6 +84,18 @@ class Store:
         except OSError as error:
             raise StoreError(f"Can't delete {key} from the store at {self.url}: {error.strerror or error}.") from error
 
+    def keys(self, folder: str) -> list[str]:
+        """The keys directly under a folder; none where there is no such folder."""
+        try:
+            if self._folder is not None:
+                return [f"{folder}/{path.name}" for path in self._path(folder).iterdir() if path.is_file()]
+            found = self._remote.ls(f"{self._root}/{folder}", detail=False)
+            return [f"{folder}/{str(path).rpartition('/')[2]}" for path in found]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(f"Can't list {folder} in the store at {self.url}: {error.strerror or error}.") from error
+
     def local(self, key: str, cache: Path) -> Path:
         """A path of a file on this machine with the bytes under key; fetched into `cache` when the store is remote."""
         if self._folder is not None:

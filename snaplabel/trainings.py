@@ -147,7 +147,5 @@ def _counted_from(session: Session, classifier_id: int) -> datetime | None:
     last = latest(session, classifier_id, "fine_tune")
     if last is not None:
         return last.started_at
-    first = select(TrainingRun.started_at).where(
-        TrainingRun.classifier_id == classifier_id, TrainingRun.state == "done"
-    )
-    return session.scalar(first.order_by(TrainingRun.id).limit(1))
+    done = TrainingRun.classifier_id == classifier_id, TrainingRun.state == "done"
+    return session.scalar(select(TrainingRun.started_at).where(*done).order_by(TrainingRun.id).limit(1))

@@ -91,11 +91,11 @@ def decide(truth: Ints, old: Ints | None, new: Ints, photo_ids: Ints, names: tup
     fixed, broken = tuple(photo_ids[now & ~was].tolist()), tuple(photo_ids[was & ~now].tolist())
     publish, verdict = True, "Nothing lost: no exam photo is answered worse."
     collapsed = _collapsed(truth, was, now)
-    if len(broken) > len(fixed) and chance_of(len(broken), len(fixed)) < WORSE:
-        publish, verdict = False, f"Worse: {len(broken)} exam photos went wrong and {len(fixed)} came right."
-    elif collapsed is not None:
+    if collapsed is not None:
         row, before, after = collapsed
         publish, verdict = False, f"It unlearnt {names[row]}: {after} right in the exam, {before} before."
+    elif len(broken) > len(fixed) and chance_of(len(broken), len(fixed)) < WORSE:
+        publish, verdict = False, f"Worse: {len(broken)} exam photos went wrong and {len(fixed)} came right."
     elif len(fixed) > len(broken):
         publish, verdict = True, f"Better: {len(fixed)} exam photos came right and {len(broken)} went wrong."
     elif broken:

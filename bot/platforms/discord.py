@@ -57,7 +57,7 @@ LONGEST_ABSENCE, MOST_MISSED = timedelta(days=7), 500
 MARK_EVERY_S, LAST_PAUSE_S = 5.0, 30.0
 MOST_PRIVATE_CHATS, MOST_REMEMBERED = 200, 512
 SLASH, ON_A_MESSAGE, TEXT_OPTION, IN_GUILD, IN_DM = 1, 3, 3, 0, 1
-# Refusals after which less is tried: https://docs.discord.com/developers/topics/opcodes-and-status-codes
+# Refusals after which less is tried: https://discord.com/developers/docs/topics/opcodes-and-status-codes
 NO_PERMISSION, TOO_LARGE, NO_HISTORY_NO_REPLY, INVALID_FORM = 50013, 40005, 160002, 50035
 CORRECT, CORRECT_FIELD, CORRECT_ID = "Correct this photo", "Label", "correct:"
 MENU_ID, INTERACTION = "menu:", "interaction:"
@@ -77,9 +77,9 @@ class Discord:
     """A `Platform`.
 
     settle_s: how long no further guild must come before discord.py is ready. pause_s: the first wait before what could
-    not be written down is offered again; it doubles. call_s: for all tries of one call; what `send` does at most, some
-    calls, takes less than a claimed answer stays ours (delivery.CLAIM_S). away_s: after so long without a connection
-    a new one is made, because discord.py's own patience grows to 17 minutes.
+    not be written down is offered again; it doubles. call_s: for one call with all of discord.py's own tries; two of
+    them are less than a claimed answer stays ours (delivery.CLAIM_S). away_s: after so long without a connection a new
+    one is made, because discord.py's own patience grows to 17 minutes.
     """
 
     name = "discord"
@@ -372,8 +372,6 @@ class Client(discord.Client):
                         await self._take_in(live)
                     return
                 except Exception as error:
-                    # Not known to be written: the mark stays, and history will tell again.
-                    self._caught_up.discard(place.id)
                     if not self.is_closed():
                         log.warning("discord: channel %d can't be written down yet: %s", place.id, _said(error))
                 await asyncio.sleep(pause_s)

@@ -78,10 +78,10 @@ def _home(settings: Settings) -> Finding:
 
 
 def _database(settings: Settings) -> Finding:
-    from migrations import run
+    import migrations
 
     kind = settings.database.partition(":")[0].partition("+")[0]
-    if run.is_current(settings.database):
+    if migrations.is_current(settings.database):
         return Finding("database", f"{kind}, migrated")
     if not settings.database_url:
         return Finding("database", "SQLite; `snaplabel up` makes it or brings it up to date")

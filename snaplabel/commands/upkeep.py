@@ -7,13 +7,14 @@ from snaplabel.settings import Settings
 
 
 def migrate(settings: Settings, args: argparse.Namespace) -> int:
+    import migrations
     from migrations import run
 
     home.make(settings)
     if args.down is not None:
         run.downgrade(settings.database, args.down)
         output.say(f"The database is back at {args.down}.")
-    elif run.is_current(settings.database):
+    elif migrations.is_current(settings.database):
         output.say("The database is up to date.")
     else:
         run.upgrade(settings.database)

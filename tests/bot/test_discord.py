@@ -478,7 +478,7 @@ def test_a_message_during_the_backfill_does_not_overtake_it(channel: Channel, an
 def test_what_could_not_be_written_down_is_offered_again_before_what_follows(
     channel: Channel, anna: User, desk: Desk
 ) -> None:
-    desk.host.refusals = [DatabaseError(), OSError("disk full"), DatabaseError()]
+    desk.host.refusals = [DatabaseError(), OSError("disk full")]
 
     sent = [anna.send(channel, attachments=[photo()]) for _ in range(3)]
 
@@ -596,9 +596,10 @@ def test_an_answer_that_is_ready_at_once_waits_for_thinking(
 ) -> None:
     api.delay_next("POST", "/interactions/*/*/callback", 0.3)
 
-    anna.slash(channel, "status")
+    asked = anna.slash(channel, "status")
     token = desk.posts()[0].token
     desk.send(channel, Reply("Fine"), token)
+    asked.wait_answered()
 
     assert [(message.content, message.is_loading) for message in channel.from_bot] == [("**Fine**", False)]
 
@@ -664,6 +665,8 @@ def test_a_long_list_becomes_a_menu_and_keeps_its_other_buttons(channel: Channel
     anna.choose(question, "as:1:27", menu="menu:1").wait_answered()
     anna.press(question, "← Back").wait_answered()
 
+    assert desk.platform._client is not None
+    assert list(desk.platform._client.persistent_views) == []
     assert [len(menu.options) for menu in question.menus] == [25, 5]
     assert [button.label for button in question.buttons] == ["← Back", "More ↓"]
     assert sorted(post.data for post in desk.posts(2)) == ["as:1:27", "back:1"]

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 from PIL import Image
@@ -185,7 +185,7 @@ def served(settings: Settings, *, looks_for_s: float = 0.05) -> Iterator[Served]
         assert not thread.is_alive(), "the web chat did not stop"
 
 
-def eventually(look: Callable[[], T], within_s: float = 10.0) -> T:
+def eventually(look: Callable[[], T | Literal[False] | None], within_s: float = 10.0) -> T:
     """What `look` finds as soon as it is something; fails when it stays nothing for too long."""
     until = time.monotonic() + within_s
     while True:

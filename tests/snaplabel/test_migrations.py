@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, inspect
 
+import migrations
 from migrations import run
 from snaplabel.errors import DatabaseError
 
@@ -29,18 +30,18 @@ def _tables(url: str) -> set[str]:
 
 
 def test_up_down_and_up_again_ends_at_the_tables(url: str) -> None:
-    assert not run.is_current(url)
+    assert not migrations.is_current(url)
 
     run.upgrade(url)
-    assert run.is_current(url)
+    assert migrations.is_current(url)
     assert run.check(url) == []
 
     run.downgrade(url)
-    assert not run.is_current(url)
+    assert not migrations.is_current(url)
     assert _tables(url) == {"alembic_version"}
 
     run.upgrade(url)
-    assert run.is_current(url)
+    assert migrations.is_current(url)
     assert run.check(url) == []
 
 
@@ -49,7 +50,7 @@ def test_a_second_upgrade_changes_nothing(url: str) -> None:
 
     run.upgrade(url)
 
-    assert run.is_current(url)
+    assert migrations.is_current(url)
 
 
 def test_check_names_what_is_missing(url: str) -> None:
@@ -88,7 +89,7 @@ def test_a_database_of_a_newer_snaplabel_is_refused_in_a_sentence(url: str) -> N
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     engine.dispose()
 
-    assert not run.is_current(url)
+    assert not migrations.is_current(url)
     with pytest.raises(DatabaseError, match="9999"):
         run.upgrade(url)
 
@@ -96,17 +97,27 @@ def test_a_database_of_a_newer_snaplabel_is_refused_in_a_sentence(url: str) -> N
 def test_asking_does_not_make_a_sqlite_file(tmp_path: Path) -> None:
     path = tmp_path / "none.db"
 
-    assert not run.is_current(f"sqlite:///{path}")
+    assert not migrations.is_current(f"sqlite:///{path}")
 
     assert not path.exists()
 
 
 def test_a_database_that_is_away_is_said_so_without_its_password() -> None:
     with pytest.raises(DatabaseError) as caught:
-        run.is_current("postgresql+psycopg://somebody:hush@127.0.0.1:1/nothing")
+        migrations.is_current("postgresql+psycopg://somebody:hush@127.0.0.1:1/nothing")
 
     assert "hush" not in str(caught.value)
 
 
 def _with_project_on_path() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def test_the_newest_revision_is_the_one_that_services_look_for() -> None:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+
+    assert ScriptDirectory.from_config(config).get_heads() == [migrations.HEAD]

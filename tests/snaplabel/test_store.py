@@ -57,3 +57,13 @@ def test_writing_leaves_no_half_files(tmp_path: Path) -> None:
 def test_an_unknown_kind_of_store_is_named() -> None:
     with pytest.raises(StoreError, match="ftpx"):
         Store("ftpx://somewhere")
+
+
+@pytest.mark.parametrize("url", ["", "memory://snaplabel-keys"])
+def test_keys_of_a_folder_are_listed(tmp_path: Path, url: str) -> None:
+    store = Store(url or str(tmp_path / "store"))
+    store.put("inbox/1-a", b"")
+    store.put("inbox/2-b", b"")
+
+    assert sorted(store.keys("inbox")) == ["inbox/1-a", "inbox/2-b"]
+    assert store.keys("nothing") == []

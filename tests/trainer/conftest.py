@@ -11,7 +11,7 @@ import pytest
 import trainer  # noqa: F401  (first: it says how many threads numpy takes)
 from snaplabel import backbones, heads, labels, people, registry
 from snaplabel.backbones import BackboneCard, Preparation
-from snaplabel.database import Base, Database, now
+from snaplabel.database import Database, now
 from snaplabel.heads import Head
 from snaplabel.registry import Card
 from snaplabel.settings import Settings
@@ -25,15 +25,9 @@ DIMENSION = 16
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path, backbone="squeezenet1_1", refit_after_s=0.0)
-
-
-@pytest.fixture
-def database(settings: Settings) -> Any:
-    made = Database(settings.database)
-    Base.metadata.create_all(made.engine)
-    yield made
-    made.close()
+    return Settings(
+        home=tmp_path, database_url=f"sqlite:///{tmp_path / 'test.db'}", backbone="squeezenet1_1", refit_after_s=0.0
+    )
 
 
 @pytest.fixture
@@ -59,8 +53,18 @@ class Planted:
         with self.database.begin() as session:
             number = len(self.looks)
             found = Photo(
-                classifier_id=self.classifier_id, sha256=f"{number:064x}", phash=0, band0=0, band1=0, band2=0, band3=0,
-                colours=b"", width=1, height=1, split=split, group_id=group,
+                classifier_id=self.classifier_id,
+                sha256=f"{number:064x}",
+                phash=0,
+                band0=0,
+                band1=0,
+                band2=0,
+                band3=0,
+                colours=b"",
+                width=1,
+                height=1,
+                split=split,
+                group_id=group,
             )
             session.add(found)
             session.flush()

@@ -82,7 +82,7 @@ def test_a_label_that_collapsed_is_refused_though_the_whole_got_better() -> None
 
 def test_one_photo_of_a_label_asked_twice_is_no_collapse() -> None:
     truth = [0] * 2 + [1] * 10 + [2] * 10
-    new = [1] + truth[1:]
+    new = [1, *truth[1:]]
 
     found = _decide(truth, truth, new)
 
@@ -101,7 +101,7 @@ def test_a_new_label_without_exam_photos_is_said() -> None:
 def test_a_label_with_exam_photos_only_is_said() -> None:
     truth = [0, 1] * 6 + [2]
 
-    found = _decide(truth, truth[:-1] + [0], truth[:-1] + [0], taught=(0, 1))
+    found = _decide(truth, [*truth[:-1], 0], [*truth[:-1], 0], taught=(0, 1))
 
     assert "Only exam photos so far, so not learnt: wasp." in found.verdict
 
@@ -130,7 +130,7 @@ def test_an_exam_scores_recall_and_names_the_confused() -> None:
 def test_the_interval_of_no_errors_reaches_above_nothing() -> None:
     low, high = judge.wilson(0, 44)
 
-    assert low == 0
+    assert low == pytest.approx(0)
     assert high == pytest.approx(0.080, abs=1e-3)
 
 
