@@ -39,7 +39,7 @@ format: $(STAMP)
 	@$(RUN) -m ruff format .
 
 screenshots: $(STAMP) chromium
-	@$(RUN) -m demo.screenshots
+	@$(RUN) -m tests.screenshots
 
 # The browser tests need a Chromium; where it can't be had they skip, saying so.
 chromium:

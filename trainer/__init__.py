@@ -2,8 +2,6 @@
 
 import os
 
-# numpy and torch read these when they are imported. Threads of OpenBLAS and OpenMP wait for each other by spinning, and
-# beside a worker that keeps the cores busy they spin most of the time away: a refit took 7 s with two threads of
-# OpenBLAS and 0.2 s with one, a batch of a fine-tune 1.8 s where waiting threads spin and 0.7 s where they sleep.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# torch's OpenMP reads this when it is loaded. Its threads wait for each other by spinning, and beside a worker that
+# keeps the cores busy they spin their time away: a batch of a fine-tune took 1.8 s, and 0.7 s with threads that sleep.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -80,9 +80,9 @@ def step(
             gently = replace(numbers, epochs=numbers.absorb, learning_rate=numbers.learning_rate / 3)
             path = folder / f"{run.id}-all.safetensors"
             teach.teach(network, head, everything, gently, recipe.seed, path, on_absorbed, lambda _: None)
-            made = teach.embeddings(network, pictures, np.arange(len(data)), preparation)
         progress.tell(step="storing the network", done=0.92)
         card = _store(store, network, base, preparation)
+        made = _as_served(store, settings, card, network, pictures, len(data))
     finally:
         pictures.close()
     with database.begin() as session:
@@ -149,6 +149,28 @@ def _store(store: Store, network: "nn.Module", base: BackboneCard, preparation: 
     card = BackboneCard(version, base.architecture, base.dimension, preparation, True, source)
     networks.save(store, network, card, weights)
     return card
+
+
+def _as_served(
+    store: Store, settings: Settings, card: BackboneCard, network: "nn.Module", pictures: Pictures, many: int
+) -> Floats:
+    """Embeddings of the first `many` pictures as a worker on this machine makes them; float32 (many, dimension).
+
+    On a CPU that is the graph in OpenVINO's own precision: bf16 where the processor has it, up to 0.01 (cosine) away
+    from the network in torch, which is a twentieth of the way to a stranger.
+    """
+    if teach.device().type == "cuda":
+        return teach.embeddings(network.to("cuda"), pictures, np.arange(many), card.preparation)
+    import openvino
+
+    folder, cache = backbones.folder(card.version), settings.home / "cache"
+    store.local(f"{folder}/graph.bin", cache)
+    compiled = openvino.Core().compile_model(store.local(f"{folder}/graph.xml", cache), "CPU")
+    found = np.zeros((many, card.dimension), np.float32)
+    for start in range(0, many, teach.AT_ONCE):
+        rows = range(start, min(many, start + teach.AT_ONCE))
+        found[start : rows.stop] = compiled(pictures.centres(rows))[0]
+    return found
 
 
 def _evidence(

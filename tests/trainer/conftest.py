@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import trainer  # noqa: F401  (first: it says how many threads numpy takes)
 from snaplabel import backbones, heads, labels, people, registry
 from snaplabel.backbones import BackboneCard, Preparation
 from snaplabel.database import Database, now

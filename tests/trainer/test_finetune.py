@@ -98,7 +98,7 @@ def _fill(
 ) -> None:
     card = backbones.load_card(store, version)
     graph = store.local(f"{backbones.folder(version)}/graph.xml", Path("unused"))
-    network = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    network = openvino.Core().compile_model(graph, "CPU")
     with database.begin() as session:
         for photo_id in photo_ids:
             data = store.get(photo_key(session.get_one(Photo, photo_id).sha256))
