@@ -13,7 +13,8 @@
     │   └── NothingToLearn    there are too few labelled photos to train on
     ├── TrainingError         a training can't start or go on
     │   ├── AlreadyTraining   this classifier is being trained right now
-    │   └── Cancelled         somebody asked this training to stop
+    │   ├── Cancelled         somebody asked this training to stop
+    │   └── Interrupted       the process is about to end; the training is taken up again
     └── PlatformError         a chat platform refused or could not be reached; `permanent` says which
 
 A class's docstring is its default message.
@@ -85,6 +86,10 @@ class AlreadyTraining(TrainingError):
 
 class Cancelled(TrainingError):
     """The training was cancelled."""
+
+
+class Interrupted(TrainingError):
+    """The process is about to end; this training is taken up again by the next one."""
 
 
 class PlatformError(SnaplabelError):

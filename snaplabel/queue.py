@@ -116,6 +116,13 @@ def serve(
             service.stop()
 
 
+def is_stopping() -> bool:
+    """Whether this process, while it serves a queue, was told to end: a long task should leave off soon."""
+    from celery.worker import state
+
+    return any(code is not None and code is not False for code in (state.should_stop, state.should_terminate))
+
+
 def _task(function: Callable[[int], None]) -> Callable[[int], None]:
     def run(number: int) -> None:  # Celery reads a task's name and arguments, so a lambda alone would not do.
         function(number)

@@ -87,6 +87,16 @@ def report(session: Session, run_id: int, progress: dict[str, Any]) -> bool:
     return not session.scalar(select(TrainingRun.cancel_asked).where(TrainingRun.id == run_id))
 
 
+def put_back(session: Session, run_id: int) -> None:
+    """A running training whose process ends: it is queued again, and this was no try that failed."""
+    session.execute(
+        update(TrainingRun)
+        .where(TrainingRun.id == run_id, TrainingRun.state == "running")
+        .values(state="queued", attempts=TrainingRun.attempts - 1)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def finish(
     session: Session,
     run_id: int,

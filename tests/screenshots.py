@@ -55,7 +55,7 @@ def _photograph(address: str) -> None:
         page.run("[...document.querySelectorAll('.card')].at(-1).querySelector('button.good').click()")
         page.wait_for("[...document.querySelectorAll('.card')].at(-1).textContent.includes('now says')", 30)
         page.run("document.activeElement.blur()")
-        time.sleep(0.5)
+        time.sleep(2.5)
         page.screenshot(ROOT / "docs" / "chat.png")
 
 

@@ -111,7 +111,8 @@ def stranger(distances: Floats, recipe: Calibration) -> float | None:
     seen = float(np.quantile(distances, recipe.known))
     if len(distances) >= 200:
         return seen
-    from scipy.stats import t
+    # scipy.stats would say the same, half a second of importing later.
+    from scipy.special import stdtrit
 
-    reach = float(t.ppf(recipe.known, len(distances) - 1)) * np.sqrt(1 + 1 / len(distances))
+    reach = float(stdtrit(len(distances) - 1, recipe.known)) * np.sqrt(1 + 1 / len(distances))
     return max(seen, float(distances.mean() + reach * distances.std(ddof=1)))

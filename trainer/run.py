@@ -11,7 +11,7 @@ from typing import Any
 
 from snaplabel import backbones, trainings
 from snaplabel.database import Database
-from snaplabel.errors import Cancelled, NothingToLearn, SnaplabelError, TrainingError
+from snaplabel.errors import Cancelled, Interrupted, NothingToLearn, SnaplabelError, TrainingError
 from snaplabel.heads import Floats
 from snaplabel.settings import Settings
 from snaplabel.store import Store
@@ -34,7 +34,7 @@ class Context:
 
     embed(photo ids, backbone version, on_done): returns when these photos have embeddings by that backbone, or can't be
     read; on_done is told now and then how many are done, and may raise Cancelled.
-    watch: hears every progress. say: hears sentences for whoever started this.
+    watch: hears every progress. say: hears sentences for whoever started this. is_stopping: the process is to end.
     """
 
     database: Database
@@ -44,6 +44,7 @@ class Context:
     recipe: Recipe = field(default_factory=Recipe)
     watch: Callable[[dict[str, Any]], None] | None = None
     say: Callable[[str], None] = log.warning
+    is_stopping: Callable[[], bool] = lambda: False
 
 
 def execute(context: Context, run_id: int) -> None:
@@ -53,11 +54,15 @@ def execute(context: Context, run_id: int) -> None:
         if run is None:
             return
         session.expunge(run)
-    progress = Progress(context.database, run_id, context.watch)
+    progress = Progress(context.database, run_id, context.watch, context.is_stopping)
     started = time.monotonic()
     state, failure = "failed", "Something went wrong inside."
     try:
         _train(context, run, progress, started)
+        return
+    except Interrupted:
+        with context.database.begin() as session:
+            trainings.put_back(session, run_id)
         return
     except Cancelled as error:
         state, failure = "cancelled", str(error)

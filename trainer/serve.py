@@ -31,7 +31,7 @@ def serve(settings: Settings, *, with_schedule: bool = True) -> None:
     database, store = Database(settings.database), Store(settings.store)
     app = queue.connect(settings)
     bell = Bell(lambda photo_id: queue.enqueue(app, "classify.embed", photo_id), database)
-    context = Context(database, store, settings, bell.embed, say=log.warning)
+    context = Context(database, store, settings, bell.embed, say=log.warning, is_stopping=queue.is_stopping)
     prepare(context)
     tasks: dict[str, Callable[[int], None]] = {
         "train.run": lambda run_id: run.execute(context, run_id),

@@ -18,7 +18,7 @@ from PIL import Image
 
 from bot import reception
 from bot.messages import Attachment, Choice, Command, Host, Incoming, Reply
-from bot.platforms import discord as adapter
+from bot.platforms.discord import adapter, calls, client, looks
 from snaplabel.database import Database
 from snaplabel.errors import DatabaseError, NotStored, PlatformError, SettingsError
 from snaplabel.settings import Settings
@@ -292,7 +292,7 @@ def test_reading_a_file_ends_at_20_mb(
     anna.send(channel, attachments=[photo()])
     post = desk.posts()[0]
 
-    monkeypatch.setattr(adapter, "HEAVIEST_FILE", 100)
+    monkeypatch.setattr(calls, "HEAVIEST_FILE", 100)
 
     assert refusal(lambda: desk.fetch(post)).permanent
 
@@ -425,7 +425,7 @@ def test_of_a_long_absence_the_latest_is_read(
     anna.send(channel, attachments=[photo()])
     desk.posts()
     desk.stop()
-    monkeypatch.setattr(adapter, "MOST_MISSED", 2)
+    monkeypatch.setattr(client, "MOST_MISSED", 2)
 
     sent = [anna.send(channel, attachments=[photo()]) for _ in range(4)]
     desk.start()
@@ -625,7 +625,7 @@ def test_who_asks_while_nothing_can_be_written_is_told(channel: Channel, anna: U
 
     for each in (asked, pressed):
         assert each.response is not None
-        assert (each.response.content, each.response.is_ephemeral) == (adapter.NOT_WRITTEN, True)
+        assert (each.response.content, each.response.is_ephemeral) == (looks.NOT_WRITTEN, True)
     assert desk.host.posts == []
 
 
@@ -698,7 +698,7 @@ def test_a_photo_is_corrected_from_its_menu_even_over_a_restart(channel: Channel
     assert (post.kind, post.text, post.reply_to, post.token) == ("text", "Grey squirrel", str(sent.id), str(sent.id))
     assert post.message == f"interaction:{submitted.id}"
     assert submitted.response is not None
-    assert (submitted.response.content, submitted.response.visible_to) == (adapter.THANKS, anna)
+    assert (submitted.response.content, submitted.response.visible_to) == (looks.THANKS, anna)
 
 
 # Answers.

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -272,3 +273,15 @@ def test_importing_the_runs_loads_no_torch() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert found.stdout.strip() == "False"
+
+
+def test_a_training_whose_process_is_to_end_is_queued_again_and_not_counted_as_a_failure(planted: Any) -> None:
+    _plant(planted)
+    run_id = _ask(planted)
+
+    run.execute(replace(planted.context(), is_stopping=lambda: True), run_id)
+
+    row = _row(planted, run_id)
+    assert (row.state, row.attempts) == ("queued", 0)
+    run.execute(planted.context(), run_id)
+    assert _row(planted, run_id).state == "done"
