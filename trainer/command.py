@@ -43,7 +43,11 @@ def train(
         if found is None:
             raise ModelError(f"There is no classifier called {classifier}. `snaplabel import DIR` makes it.")
         made = recipe or Recipe()
-        backbone.ensure(database, store, settings, found.id, lambda sentence: out.print(sentence, style="yellow"), made)
+
+        def warn(sentence: str) -> None:
+            out.print(sentence, style="yellow", soft_wrap=True)
+
+        backbone.ensure(database, store, settings, found.id, warn, made)
         with database.begin() as session:
             run_id = trainings.ask(session, found.id, "fine_tune" if full else "refit", "cli").id
 
@@ -90,12 +94,12 @@ def _line(facts: dict[str, Any]) -> str:
 
 def _tell(out: Console, over: TrainingRun) -> int:
     if over.state != "done":
-        out.print(f"Not trained: {over.failure or over.state}", style="red", highlight=False)
+        out.print(f"Not trained: {over.failure or over.state}", style="red", highlight=False, soft_wrap=True)
         return 1
     for line in lines(over.progress):
-        out.print(line, highlight=False)
+        out.print(line, highlight=False, soft_wrap=True)
     if over.picture:
-        out.print(f"Confusion matrix: {over.picture} in the store.", highlight=False)
+        out.print(f"Confusion matrix: {over.picture} in the store.", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -122,7 +122,7 @@ def _remarks(verdict: str, truth: Ints, names: tuple[str, ...], taught: Ints) ->
     """The verdict, with the labels that the exam does not ask for and those that can't be learnt yet."""
     unasked = [names[row] for row in taught.tolist() if not (truth == row).any()]
     untaught = [names[row] for row in np.unique(truth).tolist() if row not in taught]
-    if unasked:
+    if unasked and len(truth):
         verdict += f" Not in the exam yet: {_listed(unasked)}."
     if untaught:
         verdict += f" Only exam photos so far, so not learnt: {_listed(untaught)}."

@@ -3,7 +3,6 @@
 import io
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,7 +32,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SNAPLABEL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SNAPLABEL_WEIGHTS", str(WEIGHTS))
