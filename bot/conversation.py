@@ -53,7 +53,8 @@ def respond(talk: Talk) -> None:
 
     post = talk.post
     if post.kind == "unusable":
-        if talk.post.is_private or post.what == "document":
+        # In a group a sticker or a voice message is small talk; a file is meant for somebody, and that may be us.
+        if post.is_private or post.what in ("document", "too-heavy", "video"):
             talk.say(Reply(text=words.UNUSABLE.get(post.what, words.UNUSABLE["document"]), mood="error"))
     elif post.kind == "deleted":
         _forget_waiting(talk)
@@ -63,7 +64,7 @@ def respond(talk: Talk) -> None:
         commands.run(talk)
     elif post.reply_to and (about := _about(talk, post.reply_to)) is not None:
         _named(talk, about, post.text)
-    elif post.is_private:
+    elif post.is_private or post.token is not None:
         talk.say(Reply(text=words.HINT))
 
 
@@ -139,7 +140,8 @@ def _named(talk: Talk, about: Message, text: str) -> None:
             about, text = posts[index], rest
     picture = talk.session.get(Photo, about.photo_id)
     assert picture is not None
-    to_a_photo = talk.post.reply_to == about.platform_id
+    # A token says that the words came by a form that is ours alone; a reply to a photo may be small talk.
+    to_a_photo = talk.post.reply_to == about.platform_id and talk.post.token is None
     try:
         name = labels.clean(text.strip().lstrip("#"))
         meant = labels.meant(talk.session, picture.classifier_id, name)

@@ -283,3 +283,27 @@ def test_a_deleted_photo_is_not_answered(room: Room) -> None:
     room.work("sure", Juventus=0.93)
 
     assert room.answers() == []
+
+
+@pytest.mark.parametrize(
+    ("what", "is_told"), [("too-heavy", True), ("video", True), ("sticker", False), ("voice", False)]
+)
+def test_in_a_group_only_files_are_answered(room: Room, what: str, is_told: bool) -> None:
+    room.post(kind="unusable", what=what)
+
+    assert bool(room.answers()) is is_told
+
+
+def test_a_name_from_a_form_is_never_taken_for_small_talk(room: Room) -> None:
+    photo = room.photo()
+    room.work("sure", Juventus=0.93)
+
+    room.say("North Sea Wanderers", ADMIN, reply_to=photo, token="interaction:1:2")
+
+    assert room.shown().text == "I have no label “North Sea Wanderers” yet. Make a new label?"
+
+
+def test_a_form_about_no_photo_is_answered(room: Room) -> None:
+    room.say("Newcastle", reply_to="999", token="interaction:1:2")
+
+    assert "Send me a photo" in room.shown().text

@@ -54,6 +54,7 @@ class House:
         self.environment = {**kept, **ours}
         self.settings: Settings = read(ours, dotenv=folder / "no.env")
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._started = 0
         self._database: Database | None = None
 
     @property
@@ -72,12 +73,13 @@ class House:
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """A service in the background; its output goes to a file in the folder."""
-        log = (self.folder / f"{len(self.processes)}-{arguments[0]}.log").open("wb")
+        log = (self.folder / f"{len(_started}-{arguments[0]}.log").open("wb")
         process = subprocess.Popen(
             self._command(arguments), env=self.environment, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT
         )
         log.close()
         self.processes.append(process)
+        self._started += 1
         return process
 
     def up(self) -> subprocess.Popen[bytes]:
