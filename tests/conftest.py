@@ -97,7 +97,8 @@ def test_data() -> Path:
 @pytest.fixture(scope="session")
 def weights() -> Path:
     """Pretrained weights of the default backbone."""
-    given = os.environ.get("SNAPLABEL_WEIGHTS", "")
+    beside = sorted((ROOT / "../shared/weights").glob("mobilenet_v2*.safetensors"))
+    given = os.environ.get("SNAPLABEL_WEIGHTS") or (str(beside[0].resolve()) if beside else "")
     if not given or not Path(given).is_file():
         pytest.skip("no pretrained weights here; SNAPLABEL_WEIGHTS may name a .safetensors file")
     return Path(given)

@@ -73,7 +73,7 @@ class House:
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """A service in the background; its output goes to a file in the folder."""
-        log = (self.folder / f"{len(_started}-{arguments[0]}.log").open("wb")
+        log = (self.folder / f"{self._started}-{arguments[0]}.log").open("wb")
         process = subprocess.Popen(
             self._command(arguments), env=self.environment, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT
         )
