@@ -16,7 +16,7 @@ from worker.embed import fill
 from worker.engine import Engine
 
 # Per club. A network that must learn everything from these photos needs more of them than one that has seen the world.
-TAUGHT, TAUGHT_FROM_SCRATCH, UNSEEN = 30, 60, 12
+TAUGHT, TAUGHT_FROM_SCRATCH, UNSEEN = 30, 50, 12
 UNSEEN_SEED = 1_000_000
 
 

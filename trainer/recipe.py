@@ -74,7 +74,7 @@ class FineTune:
 PRETRAINED = FineTune()
 # A network that knows nothing has more to learn and sees less of each photo, so that it is done in about a minute.
 SCRATCH = FineTune(
-    epochs=25,
+    epochs=15,
     batch_size=32,
     learning_rate=3e-3,
     first_layers=1.0,
@@ -84,9 +84,9 @@ SCRATCH = FineTune(
     resize=104,
     crop=96,
     scale=0.5,
-    rotation=10.0,
-    colour=0.2,
-    patience=25,
+    rotation=15.0,
+    colour=0.1,
+    patience=15,
 )
 
 
