@@ -44,15 +44,21 @@ def ensure(
     """
     with database.read() as session:
         current = registry.current(session, classifier_id)
-    if current is not None:
-        if current.card["labels"] or settings.weights is None:
-            return current
-        if backbones.load_card(store, current.backbone).is_pretrained:
-            return current
+    if current is not None and is_ready(store, settings, current):
+        return current
     card = start(database, store, settings, say, recipe or Recipe())
     if current is not None and current.backbone == card.version:
         return current
     return _register(database, store, classifier_id, card)
+
+
+def is_ready(store: Store, settings: Settings, current: Model | None) -> bool:
+    """Whether `ensure` has nothing to do for a classifier with this current model."""
+    if current is None:
+        return False
+    if current.card["labels"] or settings.weights is None:
+        return True
+    return backbones.load_card(store, current.backbone).is_pretrained
 
 
 def start(

@@ -2,15 +2,17 @@
 
 import logging
 import math
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
-from snaplabel import people, queue
+from snaplabel import queue, registry
 from snaplabel.database import Database
-from snaplabel.errors import SnaplabelError, TrainingError
+from snaplabel.errors import TrainingError
 from snaplabel.settings import Settings
 from snaplabel.store import Store
 from snaplabel.tables import Classifier, Embedding, Photo
@@ -43,21 +45,17 @@ def serve(settings: Settings, *, with_schedule: bool = True) -> None:
 
 
 def prepare(context: Context) -> None:
-    """Give every classifier a backbone, so that its first photo can be looked at."""
-    try:
-        with context.database.begin() as session:
-            people.make_classifier(session)
-    except IntegrityError:
-        log.debug("another process made the default classifier")
+    """Give every classifier a backbone, so that its first photo can be looked at.
+
+    A process of its own makes it: torch, once imported, would stay in ours with half a gigabyte.
+    """
     with context.database.read() as session:
-        classifiers = session.scalars(select(Classifier.id).order_by(Classifier.id)).all()
-    for classifier_id in classifiers:
-        try:
-            backbone.ensure(
-                context.database, context.store, context.settings, classifier_id, context.say, context.recipe
-            )
-        except SnaplabelError as error:
-            log.error("%s", error)
+        classifiers = session.scalars(select(Classifier.id)).all()
+        models = [registry.current(session, number) for number in classifiers]
+    if models and all(backbone.is_ready(context.store, context.settings, model) for model in models):
+        return
+    environment = {**os.environ, **context.settings.environment()}
+    subprocess.run([sys.executable, "-P", "-m", "trainer.prepare"], env=environment, check=False)
 
 
 class Bell:

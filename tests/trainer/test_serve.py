@@ -1,15 +1,22 @@
 """The bell: embeddings are made elsewhere, and the database says when they are there."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from snaplabel.database import Database
 from snaplabel.errors import TrainingError
-from snaplabel.tables import Photo
-from trainer.serve import Bell, prepare
+from snaplabel.settings import Settings
+from snaplabel.store import Store
+from snaplabel.tables import Classifier, Model, Photo
+from trainer.serve import Bell
 
 
 def _nothing(_: int) -> None:
@@ -74,8 +81,24 @@ def test_only_a_few_bells_ring_at_a_time(planted: Any) -> None:
     assert not waiting.is_alive()
 
 
-def test_preparing_twice_changes_nothing(planted: Any, database: Database) -> None:
-    prepare(planted.context())
-    prepare(planted.context())
+@pytest.mark.real
+def test_preparing_makes_the_first_backbone_and_loads_no_torch_here(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, database_url=f"sqlite:///{tmp_path / 'test.db'}", backbone="squeezenet1_1")
+    database, store = Database(settings.database), Store(settings.store)
+    Classifier.metadata.create_all(database.engine)
+    code = (
+        "import sys; from snaplabel.settings import read; from snaplabel.database import Database\n"
+        "from snaplabel.store import Store; from trainer.run import Context; from trainer.serve import prepare\n"
+        "given = read(); here = Context(Database(given.database), Store(given.store), given, print)\n"
+        "prepare(here); prepare(here); sys.exit('torch' in sys.modules)"
+    )
+    environment = {**os.environ, **settings.environment()}
 
-    assert [model.version for model in planted.models()] == [0]
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    with database.read() as session:
+        models = session.scalars(select(Model)).all()
+        assert [(model.version, model.state, model.kind) for model in models] == [(0, "current", "backbone")]
+    assert store.has(f"backbones/{models[0].backbone}/graph.xml")
+    database.close()
