@@ -13,6 +13,7 @@ from snaplabel import backbones, trainings
 from snaplabel.database import Database
 from snaplabel.errors import Cancelled, Interrupted, NothingToLearn, SnaplabelError, TrainingError
 from snaplabel.heads import Floats
+from snaplabel.registry import Card
 from snaplabel.settings import Settings
 from snaplabel.store import Store
 from snaplabel.tables import Model, TrainingRun
@@ -88,7 +89,8 @@ def _train(context: Context, run: TrainingRun, progress: Progress, started: floa
     progress.tell(photos=len(data))
     if is_known(current, data) and (run.kind == "refit" or _is_idle(run, current)):
         last = {**progress.facts, "step": "done", "done": 1.0, "verdict": "Nothing new to learn.", "published": False}
-        last |= {"version": current.version, "seconds": round(time.monotonic() - started, 2)}
+        last |= {"version": current.version, "old_error": Card.from_json(current.card).exam.error}
+        last["seconds"] = round(time.monotonic() - started, 2)
         with context.database.begin() as session:
             trainings.finish(session, run.id, "done", progress=last, model_id=current.id)
         if context.watch is not None:

@@ -21,6 +21,8 @@ from snaplabel.errors import DatabaseError, NotStored, PlatformError, SettingsEr
 from snaplabel.settings import Settings
 from tests.fakes.telegram_api import TelegramApi
 
+pytestmark = pytest.mark.real
+
 T = TypeVar("T")
 COMMANDS = (Command("status", "how things are"), Command("retrain", "train now", "admins", "full"))
 WRONG_TOKEN = "7000000001:" + "A" * 35

@@ -33,6 +33,8 @@ from tests.bot.webhouse import (
     served,
 )
 
+pytestmark = pytest.mark.real
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:

@@ -11,6 +11,8 @@ from snaplabel.settings import read
 from snaplabel.voices import REFUSALS
 from tests.bot.webhouse import GREEN, GREY, RED, Served, eventually, picture, served
 
+pytestmark = pytest.mark.real
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:

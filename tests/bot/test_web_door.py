@@ -13,6 +13,8 @@ from snaplabel.errors import LabelError, SettingsError
 from snaplabel.settings import Settings, read
 from tests.bot.webhouse import TOKEN, Served, served
 
+pytestmark = pytest.mark.real
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:

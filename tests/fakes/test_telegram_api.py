@@ -42,6 +42,8 @@ from telegram.request import HTTPXRequest
 
 from .telegram_api import LEFT, TelegramApi
 
+pytestmark = pytest.mark.real
+
 T = TypeVar("T")
 YES_NO = InlineKeyboardMarkup(
     [[InlineKeyboardButton("Yes", callback_data="y"), InlineKeyboardButton("No", callback_data="n")]]

@@ -20,6 +20,8 @@ from snaplabel.tables import Model
 from trainer import backbone, network, weights
 from trainer.recipe import FineTune, Recipe
 
+pytestmark = pytest.mark.real
+
 RECIPE = Recipe(scratch=FineTune(resize=40, crop=32))
 ARCHITECTURE = "shufflenet_v2_x0_5"
 

@@ -22,6 +22,8 @@ from trainer import backbone, command, dataset, finetune, run
 from trainer.recipe import FineTune, Recipe
 from trainer.run import Context
 
+pytestmark = pytest.mark.real
+
 ARCHITECTURE = "shufflenet_v2_x0_5"
 RECIPE = Recipe(
     scratch=FineTune(
