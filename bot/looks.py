@@ -207,10 +207,10 @@ def training(state: str, kind: str, progress: dict[str, object], failure: str | 
     verdict = str(progress.get("verdict") or "")
     is_idle = "new_error" not in progress and not progress.get("published")
     if version is None or is_idle:
-        stays = (
-            f"v{version} stays: {voices.percent(1 - old)} right on the exam." if isinstance(old, int | float) else ""
-        )
-        return Reply(f"{name} done", f"{verdict or 'There was nothing new to learn.'} {stays}".strip())
+        text = verdict or "There was nothing new to learn."
+        if isinstance(old, int | float):
+            text += f" v{version} stays: {voices.percent(1 - old)} right on the exam."
+        return Reply(f"{name} done", text)
     if isinstance(new, int | float):
         before = f"{voices.percent(1 - old)} right → " if isinstance(old, int | float) else ""
         scores = f"{before}{voices.percent(1 - new)} right on the exam"

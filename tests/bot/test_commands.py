@@ -169,3 +169,16 @@ def test_a_command_is_answered_where_it_was_asked(room: Room) -> None:
         message = session.scalars(select(Message).where(Message.platform_id == asked)).one()
     assert room.last().reply_to == "interaction:1:secret"
     assert message.payload is None
+
+
+def test_a_retrain_with_nothing_new_says_what_stays(room: Room) -> None:
+    room.say("/retrain", ADMIN)
+    with room.database.begin() as session:
+        idle = {"verdict": "Nothing new to learn.", "published": False, "version": 2, "old_error": 0.04}
+        trainings.finish(session, 1, "done", progress=idle)
+
+    delivery.follow_trainings(room.database, ["test"])
+
+    assert room.shown().title == "Training done"
+    assert room.shown().text == "Nothing new to learn. v2 stays: 96 % right on the exam."
+    assert room.buttons() == []
