@@ -1,9 +1,12 @@
 """What many tests start from. Real servers start once per session, and only when a test asks for them."""
 
+import gc
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 import uuid
 import warnings
@@ -24,6 +27,27 @@ ROOT = Path(__file__).parent.parent
 def settings(tmp_path: Path) -> Settings:
     """Settings with a home of their own, and nothing from this machine's environment or `.env`."""
     return read({"SNAPLABEL_HOME": str(tmp_path / "home")}, dotenv=tmp_path / "no.env")
+
+
+@pytest.fixture(autouse=True)
+def _end_of_discord(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What discord.py leaves behind is cleared away at once, and not in the middle of some later test.
+
+    A client that is cancelled leaves its heartbeat thread and closes its sockets only when they are collected, with
+    warnings that would then be another test's.
+    """
+    yield
+    if "discord" not in request.node.module.__name__ or "discord.gateway" not in sys.modules:
+        return
+    for thread in threading.enumerate():
+        if type(thread).__name__ == "KeepAliveHandler":
+            thread.stop()  # type: ignore[attr-defined]
+            thread.join(5)
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+    sys.unraisablehook = before
 
 
 @pytest.fixture(scope="session")

@@ -180,7 +180,7 @@ def _register(database: Database, store: Store, classifier_id: int, backbone: Ba
     try:
         with database.begin() as session:
             here = registry.current(session, classifier_id)
-            if here is not None and (parent is None or here.id != parent.id):
+            if here is not None and (parent is None or here.id != parent.id or here.backbone == backbone.version):
                 return here
             row: dict[str, Any] = {"kind": "backbone", "backbone": backbone.version, "key": key}
             model = Model(classifier_id=classifier_id, version=version, card=card.to_json(), **row)

@@ -24,7 +24,12 @@ from snaplabel.errors import DatabaseError, NotStored, PlatformError, SettingsEr
 from snaplabel.settings import Settings
 from tests.fakes.discord_api import Channel, DiscordApi, Guild, Intent, Message, NotPossible, Permission, User
 
-pytestmark = pytest.mark.real
+pytestmark = [
+    pytest.mark.real,
+    # discord.py leaves sockets to be collected when a client ends; see `_end_of_discord` in tests/conftest.py.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 T = TypeVar("T")
 COMMANDS = (Command("status", "how things are"), Command("retrain", "train now", "admins", "full"))
 RED, GREY = Choice("Red", "as:1:2", "good"), Choice("Grey", "as:1:3")

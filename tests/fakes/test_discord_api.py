@@ -26,7 +26,12 @@ with warnings.catch_warnings():
     from discord.gateway import DiscordWebSocket
     from discord.http import Route
 
-pytestmark = pytest.mark.real
+pytestmark = [
+    pytest.mark.real,
+    # discord.py leaves sockets to be collected when a client ends; see `_end_of_discord` in tests/conftest.py.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 T = TypeVar("T")
 JPEG = b"\xff\xd8\xff\xe0 not much of a photo, but every byte of it counts \x00\x01\xfe\xff" * 50
 READY_AFTER_S = 0.05

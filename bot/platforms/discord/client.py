@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import aiohttp
 import discord
 import yarl
-from discord.gateway import DiscordWebSocket
+from discord.gateway import DiscordWebSocket, KeepAliveHandler
 from sqlalchemy import select
 
 from bot.platforms.discord import interactions
@@ -77,6 +78,7 @@ class Client(discord.Client):
         if self.downloads is not None:
             await self.downloads.close()
         await super().close()
+        _end_heartbeats(asyncio.get_running_loop())
 
     # The connection.
 
@@ -238,3 +240,14 @@ def _private_chats(database: Database) -> list[int]:
         rows = session.execute(query.where(Chat.platform == NAME, Chat.is_private)).all()
     latest = sorted(rows, key=lambda row: int(row.seen_message_id or 0), reverse=True)
     return [int(row.platform_id) for row in latest[:MOST_PRIVATE_CHATS]]
+
+
+def _end_heartbeats(loop: asyncio.AbstractEventLoop) -> None:
+    """End the heartbeat threads of this loop's connections.
+
+    discord.py forgets one when it is interrupted between a connection's first message and its acceptance; the thread
+    would go on beating into a closed connection.
+    """
+    for thread in threading.enumerate():
+        if isinstance(thread, KeepAliveHandler) and thread.ws.loop is loop:
+            thread.stop()
