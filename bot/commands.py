@@ -41,7 +41,8 @@ def _help(talk: Talk, _argument: str) -> None:
         for known in KNOWN.values()
         if (talk.is_admin or known.command.who == "everyone") and known.command.name != "start"
     ]
-    talk.say(Reply("I learn what your photos show", words.HELP, table="\n".join(lines)))
+    who = f"\n\n{words.you_are(talk.post.platform, talk.post.person)}" if talk.post.is_private else ""
+    talk.say(Reply("I learn what your photos show", words.HELP + who, table="\n".join(lines)))
 
 
 def _labels(talk: Talk, _argument: str) -> None:

@@ -77,6 +77,10 @@ def which_one() -> str:
     return "Which one is it? Press its button, or reply with its name."
 
 
+def you_are(platform: str, person: str) -> str:
+    return f"You are {platform}:{person} to me; SNAPLABEL_ADMINS takes it so."
+
+
 def number(count: int, thing: str) -> str:
     """1 photo, 2 photos."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

@@ -21,6 +21,7 @@ TRY_SEED = 2_000_000
 
 def main(settings: Settings) -> int:
     """Run the demo until Ctrl-C, in a folder of its own inside the home folder; an exit code comes back."""
+    home.make(settings)
     settings = replace(settings, home=settings.home / "demo", database_url="", broker_url="", store_url="")
     started = time.monotonic()
     with home.opened(settings) as (database, _):

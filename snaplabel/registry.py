@@ -121,15 +121,17 @@ def find(session: Session, classifier_id: int, version: int) -> Model:
 
 
 def rollback(session: Session, classifier_id: int, version: int | None = None) -> Model:
-    """Make an earlier version current again: this one, or the newest published one below the current.
+    """Make an earlier version current again: this one, or the newest published one below the current that knows labels.
 
     Raises ModelError when there is none.
     """
     if version is not None:
         return publish(session, find(session, classifier_id, version))
     here = current(session, classifier_id)
-    query = select(Model).where(
-        Model.classifier_id == classifier_id, Model.published_at.is_not(None), Model.state == "retired"
+    query = (
+        select(Model)
+        .where(Model.classifier_id == classifier_id, Model.published_at.is_not(None), Model.state == "retired")
+        .where(Model.kind != "backbone")
     )
     if here is not None:
         query = query.where(Model.version < here.version)

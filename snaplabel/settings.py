@@ -12,6 +12,13 @@ PREFIX = "SNAPLABEL_"
 PLACEHOLDERS = {"changeme", "change-me", "token", "your-token", "your_token", "todo", "xxx", "secret"}
 
 
+# What the URLs may begin with; anything else would fail later, deep inside a library.
+KINDS = {
+    "database_url": ("sqlite:", "postgresql:", "postgresql+psycopg:", "postgres:"),
+    "broker_url": ("redis:", "rediss:", "redis+socket:", "sentinel:", "amqp:", "amqps:"),
+}
+
+
 def _setting(default: Any, sentence: str, *, secret: bool = False) -> Any:
     return field(default=default, metadata={"sentence": sentence, "secret": secret}, repr=not secret)
 
@@ -107,6 +114,10 @@ def read(environ: Mapping[str, str] | None = None, dotenv: Path | None = None) -
     for variable in given:
         if variable.startswith(PREFIX) and variable not in allowed:
             raise SettingsError(f"{variable} is no setting of snaplabel. Known: {', '.join(sorted(known))}.")
+    for name, kinds in KINDS.items():
+        if values.get(name) and not values[name].startswith(kinds):
+            wanted = ", ".join(f"{kind}…" for kind in kinds)
+            raise SettingsError(f"{PREFIX}{name.upper()} is not understood; it begins with one of {wanted}")
     if "home" not in values:
         import platformdirs
 

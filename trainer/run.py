@@ -55,6 +55,7 @@ def execute(context: Context, run_id: int) -> None:
         if run is None:
             return
         session.expunge(run)
+    log.info("training run %s begins: %s, by %s", run_id, run.kind, run.reason)
     progress = Progress(context.database, run_id, context.watch, context.is_stopping)
     started = time.monotonic()
     state, failure = "failed", "Something went wrong inside."

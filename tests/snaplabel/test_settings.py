@@ -127,7 +127,9 @@ def test_postgresql_goes_through_psycopg_3(scheme: str) -> None:
 
 def test_secrets_are_not_shown() -> None:
     given = {
-        name: f"hush-{n}" for n, name in enumerate(NAMES) if name.endswith(("_TOKEN", "DATABASE_URL", "BROKER_URL"))
+        **{name: f"hush-{n}" for n, name in enumerate(NAMES) if name.endswith("_TOKEN")},
+        "SNAPLABEL_DATABASE_URL": "postgresql://me:hush@db/snaplabel",
+        "SNAPLABEL_BROKER_URL": "redis://:hush@queue:6379/0",
     }
 
     settings = read(given, NO_FILE)
@@ -174,3 +176,11 @@ def test_readme_lists_no_setting_that_is_gone() -> None:
 def test_every_setting_has_a_sentence() -> None:
     for field in fields(Settings):
         assert field.metadata["sentence"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SNAPLABEL_DATABASE_URL", "banana"), ("SNAPLABEL_BROKER_URL", "http://x")]
+)
+def test_a_url_of_an_unknown_kind_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is not understood; it begins with one of"):
+        read({name: value}, NO_FILE)

@@ -107,3 +107,13 @@ def test_a_card_survives_json() -> None:
     card = Card("birds", 3, "refit", "b", ((7, "cat"),), exam=Exam(0.1, 0.0, 0.3, 10, "exam", recall, (("a", "b", 2),)))
 
     assert Card.from_json(card.to_json()) == card
+
+
+def test_rollback_never_steps_back_to_a_model_that_knows_no_label(database: Database) -> None:
+    _model(database, "current")
+    _model(database, "current")
+    with database.begin() as session:
+        registry.find(session, 1, 0).kind = "backbone"
+
+    with database.begin() as session, pytest.raises(ModelError, match="no earlier version"):
+        registry.rollback(session, 1)
