@@ -34,7 +34,7 @@ class Store:
 
             try:
                 self._remote, self._root = fsspec.core.url_to_fs(url)
-            except (ImportError, ValueError) as error:
+            except (ImportError, ValueError, OSError) as error:
                 raise StoreError(f"SNAPLABEL_STORE_URL {url!r} can't be opened: {error}") from error
 
     def put(self, key: str, data: bytes) -> None:
