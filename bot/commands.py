@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
-from bot import looks, words
+from bot import answers, looks, words
 from bot.conversation import Talk, waiting
 from bot.messages import Choice, Command, Reply
 from snaplabel import forgetting, labels, people, registry, trainings, voices
 from snaplabel.errors import AlreadyTraining, LabelError, ModelError
 from snaplabel.registry import Card
-from snaplabel.tables import Classifier, Correction, Message, Person, Photo, TrainingRun
+from snaplabel.tables import Answer, Classifier, Correction, Message, Person, Photo, TrainingRun
 
 
 @dataclass(frozen=True)
@@ -108,17 +108,12 @@ def _status(talk: Talk, _argument: str) -> None:
 
 def _retrain(talk: Talk, argument: str) -> None:
     kind = "fine_tune" if argument.lower() in ("full", "all", "everything") else "refit"
-    if trainings.active(talk.session, talk.classifier_id) is not None:
+    try:
+        run = trainings.ask(talk.session, talk.classifier_id, kind, "command", person_id=talk.person.id)
+    except AlreadyTraining:
         talk.say(Reply(text=words.ALREADY_TRAINING))
         return
-    answer = talk.say(looks.training("queued", kind, {}, None, None))
-    try:
-        run = trainings.ask(
-            talk.session, talk.classifier_id, kind, "command", person_id=talk.person.id, answer_id=answer.id
-        )
-    except AlreadyTraining:
-        answer.content = Reply(text=words.ALREADY_TRAINING).to_json()
-        return
+    run.answer_id = talk.say(looks.training("queued", kind, {}, None, None)).id
     talk.rings.append(("train.run", run.id))
 
 
@@ -206,7 +201,7 @@ def _forget_yes(talk: Talk, numbers: list[str]) -> None:
     gone = forgetting.forget(talk.session, talk.person, keep_message_id=asked.id, votes_needed=needed)
     talk.erased.extend(gone.store_keys)
     for answer_id in gone.answer_ids:
-        forgetting.blank(talk.session, answer_id, Reply(text=words.ERASED).to_json())
+        _show(talk, answer_id, Reply(text=words.ERASED))
     text = f"{words.mine(gone.photos, gone.corrections)} are erased."
     if gone.versions:
         text += f" They had taught {', '.join(f'v{n}' for n in gone.versions[-8:])}; I'm refitting without them."
@@ -262,10 +257,11 @@ def _asked(talk: Talk, numbers: list[str], *, own: bool = False) -> Message | No
 
 def _replace(talk: Talk, asked: Message, reply: Reply) -> None:
     """Show this in the message that asked."""
-    from bot import answers
-    from snaplabel.tables import Answer
+    _show(talk, asked.answer_id, reply)
 
-    answer = talk.session.get(Answer, asked.answer_id)
+
+def _show(talk: Talk, answer_id: int | None, reply: Reply) -> None:
+    answer = talk.session.get(Answer, answer_id) if answer_id is not None else None
     if answer is not None:
         answers.show(talk.session, answer, reply)
 

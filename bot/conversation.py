@@ -12,8 +12,6 @@ from snaplabel.errors import LabelError
 from snaplabel.settings import Settings
 from snaplabel.tables import Answer, Chat, Correction, Label, Message, Person, Photo
 
-MAX_WORDS_OF_A_LABEL = 5
-
 
 class NotYet(Exception):
     """The photo that this is about is still being taken in; try again in a moment."""

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 FETCHES_AT_A_TIME = 4
 FAST_S, IDLE_S, SLOW_S = 0.02, 0.25, 0.7
 RESCUE_EVERY_S = 5.0
+INBOX_EVERY_S = 600.0  # Listing a remote store is a call over the network.
 NOT_YET_S, NOT_YET_TRIES = 0.25, 120
 RESTART_FIRST_S, RESTART_LAST_S = 1.0, 60.0
 
@@ -181,12 +182,15 @@ class Bot:
 
     async def _rescue(self, names: tuple[str, ...]) -> None:
         """Handle what was written down and never handled: after a start, and whenever a task of ours was lost."""
+        inbox_at = 0.0
         while True:
             try:
                 for message_id in await asyncio.to_thread(reception.unhandled, self.database, names):
                     self._start(message_id)
                 await asyncio.to_thread(delivery.reassure, self.database, self.settings, names)
-                await asyncio.to_thread(reception.empty_inbox, self.store)
+                if time.monotonic() >= inbox_at:
+                    await asyncio.to_thread(reception.empty_inbox, self.store)
+                    inbox_at = time.monotonic() + INBOX_EVERY_S
             except Exception:
                 log.exception("bot: looking for unhandled posts failed; going on")
             await asyncio.sleep(RESCUE_EVERY_S)

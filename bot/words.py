@@ -10,7 +10,7 @@ UNUSABLE = {
     "audio": "I can't listen. Send me a photo instead.",
     "sticker": "A nice sticker! I only learn from photos, though: send me one of those.",
     "animation": "I can't watch animations. Send me a photo or a screenshot instead.",
-    "document": "I can't read that kind of file. Please send a photo as JPEG, PNG, WebP, AVIF, GIF or BMP.",
+    "document": REFUSALS["no-photo"],
     "too-heavy": REFUSALS["too-heavy"],
 }
 

@@ -1,7 +1,6 @@
 """Forgetting a person: photos, votes, name and posts leave the database; the caller empties the store."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -9,7 +8,6 @@ from sqlalchemy.orm import Session
 from snaplabel import corrections
 from snaplabel.store import photo_key
 from snaplabel.tables import (
-    Answer,
     Correction,
     Embedding,
     Message,
@@ -77,13 +75,6 @@ def forget(session: Session, person: Person, *, keep_message_id: int, votes_need
     session.flush()
     keys = tuple(photo_key(photo.sha256) for photo in mine)
     return Gone(len(mine), changed.votes, keys, tuple(answers), tuple(sorted(versions)), tuple(sorted(classifiers)))
-
-
-def blank(session: Session, answer_id: int, content: dict[str, Any]) -> None:
-    """Let an answer say only that its photo was erased."""
-    answer = session.get(Answer, answer_id)
-    if answer is not None:
-        answer.content, answer.revision = content, answer.revision + 1
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from snaplabel.settings import Settings
 
 CLASSIFY = "classify"
 TRAIN = "train"
+# When a training is due, and which photos waited too long, is asked of the database this often (seconds).
+TICKS = {"train.due": 10.0, "classify.sweep": 5.0}
 # Longer than any classification; trainings are claimed in the database, so a redelivered one finds itself running.
 VISIBILITY_TIMEOUT_S = 120
 

@@ -12,8 +12,6 @@ from snaplabel.queue import socket_path
 from snaplabel.settings import Settings
 
 BROKER_WITHIN_S = 5.0
-# When a training is due, and which photos waited too long, is asked of the database this often (seconds).
-TICKS = {"train.due": 10.0, "classify.sweep": 5.0}
 
 
 def up(settings: Settings, args: argparse.Namespace) -> int:
@@ -52,7 +50,7 @@ def scheduler(settings: Settings, args: argparse.Namespace) -> int:
 
     _begin(settings, "schedule")
     signal.signal(signal.SIGTERM, _leave)
-    queue.schedule(queue.connect(settings), TICKS)
+    queue.schedule(queue.connect(settings), queue.TICKS)
     return 0
 
 

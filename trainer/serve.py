@@ -21,7 +21,6 @@ from trainer.run import Context
 
 log = logging.getLogger(__name__)
 
-TICKS = {"train.due": 10.0, "classify.sweep": 5.0}
 RING_AGAIN_S = 20.0
 LOOK_EVERY_S = 0.1
 AT_ONCE = 64
@@ -41,7 +40,7 @@ def serve(settings: Settings, *, with_schedule: bool = True) -> None:
         "train.prepare": lambda _: prepare(context),
         "train.due": lambda _: clock.due(context),
     }
-    queue.serve(app, queue.TRAIN, tasks, ticks=TICKS if with_schedule else None)
+    queue.serve(app, queue.TRAIN, tasks, ticks=queue.TICKS if with_schedule else None)
 
 
 def prepare(context: Context) -> None:
