@@ -1,25 +1,14 @@
 """The commands, the same on every platform: their menu, and what each does."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from sqlalchemy import func, select
 
-from bot import answers, looks, words
-from bot.conversation import Talk, waiting
+from bot import answers, labelling, looks, reviewing, words
+from bot.conversation import Known, Press, Talk, waiting
 from bot.messages import Choice, Command, Reply
 from snaplabel import forgetting, labels, people, registry, trainings, voices
 from snaplabel.errors import AlreadyTraining, LabelError, ModelError
 from snaplabel.registry import Card
 from snaplabel.tables import Answer, Classifier, Correction, Message, Person, Photo, TrainingRun
-
-
-@dataclass(frozen=True)
-class Known:
-    """A command with what it does; `run` gets the text after it."""
-
-    command: Command
-    run: Callable[[Talk, str], None]
 
 
 def run(talk: Talk) -> None:
@@ -271,7 +260,9 @@ def training_reply(run: TrainingRun) -> Reply:
     return looks.training(run.state, run.kind, run.progress, run.failure, run.picture)
 
 
-PRESSES: dict[str, Callable[[Talk, list[str]], None]] = {
+PRESSES: dict[str, Press] = {
+    **labelling.PRESSES,
+    **reviewing.PRESSES,
     "classifier": _make_classifier,
     "forget": _forget_yes,
     "keep": _forget_no,
@@ -295,6 +286,8 @@ KNOWN: dict[str, Known] = {
         Known(Command("promote", "publish a waiting version", "admins", "version"), _promote),
         Known(Command("discard", "put a waiting version aside", "admins", "version"), _discard),
         Known(Command("use", "bind this chat to a classifier", "admins", "name"), _use),
+        *reviewing.COMMANDS,
+        *labelling.COMMANDS,
     )
 }
 

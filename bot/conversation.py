@@ -1,12 +1,13 @@
 """What we answer to each post: plain synchronous code on a database session; no platform, no network."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bot import answers, looks, words
-from bot.messages import Choice, Incoming, Reply
+from bot.messages import Choice, Command, Incoming, Reply
 from snaplabel import corrections, labels, people
 from snaplabel.errors import LabelError
 from snaplabel.settings import Settings
@@ -43,6 +44,18 @@ class Talk:
         answer = answers.say(self.session, self.chat, reply, reply_to=answers.reply_handle(self.message))
         self.message.answer_id = answer.id
         return answer
+
+
+@dataclass(frozen=True)
+class Known:
+    """A command with what it does; `run` gets the text after it."""
+
+    command: Command
+    run: Callable[[Talk, str], None]
+
+
+# What a button does: it gets the parts of its data after the verb. All come from outside and must be checked.
+Press = Callable[[Talk, list[str]], None]
 
 
 def respond(talk: Talk) -> None:

@@ -20,7 +20,7 @@ context.configure(
     connection=given["connection"],
     target_metadata=tables.Classifier.metadata,
     # SQLite can't alter a column; Alembic then copies the table.
-    render_as_batch=not given.get("is_first", False),
+    render_as_batch=True,
     render_item=_render,
     compare_type=True,
 )

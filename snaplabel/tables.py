@@ -33,7 +33,10 @@ class Classifier(Base):
 
 
 class Label(Base):
-    """One possible answer. `key` is what two spellings of it share (`labels.key`)."""
+    """One possible answer. `key` is what two spellings of it share (`labels.key`).
+
+    merged_into_id: where its photos went; such a label is archived, and votes for it count for the other one.
+    """
 
     __tablename__ = "label"
     __table_args__ = (UniqueConstraint("classifier_id", "key"),)
@@ -43,6 +46,20 @@ class Label(Base):
     key: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default=now)
     archived_at: Mapped[datetime | None]
+    merged_into_id: Mapped[int | None] = mapped_column(ForeignKey("label.id"))
+
+
+class Alias(Base):
+    """Another name by which people call a label. No label of the classifier in use has the same `key`."""
+
+    __tablename__ = "alias"
+    __table_args__ = (UniqueConstraint("classifier_id", "key"),)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    classifier_id: Mapped[int] = mapped_column(ForeignKey("classifier.id"))
+    label_id: Mapped[int] = mapped_column(ForeignKey("label.id"), index=True)
+    name: Mapped[str] = mapped_column(String(64))
+    key: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class Person(Base):
@@ -77,7 +94,8 @@ class Photo(Base):
 
     group_id: the first photo of its group (near-duplicates, album, burst); a group shares one split for ever.
     phash: 64-bit perceptual hash, signed; band0..3 are its four 16-bit parts, indexed, to find near ones.
-    label_id: the label accepted so far; None until somebody said it.
+    label_id: the label accepted so far; None until somebody said it. labelled_at: when that, or `removed_at`, last
+    changed.
     """
 
     __tablename__ = "photo"
@@ -103,6 +121,8 @@ class Photo(Base):
     labelled_at: Mapped[datetime | None] = mapped_column(index=True)
     person_id: Mapped[int | None] = mapped_column(ForeignKey("person.id"), index=True)
     unreadable: Mapped[str | None] = mapped_column(String(200))
+    # A reviewer took it out of lessons and exam; it and its label stay, so that this can be undone.
+    removed_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -232,12 +252,53 @@ class Correction(Base):
     taken_back_at: Mapped[datetime | None]
 
 
+class Suspect(Base):
+    """A photo that somebody should look at, as the newest training saw it; each training replaces its classifier's.
+
+    kind: "mislabelled" (other photos say another label), "unlike" (far from its own label), "twins" (a near-duplicate
+    has another label) or "empty" (nearly one colour). score: 0 to 1, the higher the sooner it should be looked at.
+    suggested_id: the label it looks like. other_photo_id: its twin.
+    """
+
+    __tablename__ = "suspect"
+    __table_args__ = (UniqueConstraint("photo_id"), Index("ix_suspect_score", "classifier_id", "score"))
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    classifier_id: Mapped[int] = mapped_column(ForeignKey("classifier.id"))
+    photo_id: Mapped[int] = mapped_column(ForeignKey("photo.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(12))
+    score: Mapped[float]
+    suggested_id: Mapped[int | None] = mapped_column(ForeignKey("label.id"))
+    other_photo_id: Mapped[int | None] = mapped_column(ForeignKey("photo.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Act(Base):
+    """Something that an admin did, never changed afterwards but for undone_at.
+
+    person_id None: from the command line. verb: one of `acts.VERBS`. facts: what it was before and after, as ids and
+    plain numbers, enough to undo it; no names of people and no texts of theirs.
+    """
+
+    __tablename__ = "act"
+    __table_args__ = (Index("ix_act_photo", "photo_id"), Index("ix_act_classifier", "classifier_id", "id"))
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    classifier_id: Mapped[int | None] = mapped_column(ForeignKey("classifier.id"))
+    person_id: Mapped[int | None] = mapped_column(ForeignKey("person.id"), index=True)
+    verb: Mapped[str] = mapped_column(String(16))
+    photo_id: Mapped[int | None] = mapped_column(ForeignKey("photo.id", ondelete="CASCADE"))
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    undone_at: Mapped[datetime | None]
+
+
 class TrainingRun(Base):
-    """One training, asked for or by itself. At most one per classifier is queued or running."""
+    """One training, asked for or by itself. At most one of a kind per classifier is queued or running."""
 
     __tablename__ = "training_run"
     __table_args__ = (
-        Index("uq_training_run_active", "classifier_id", unique=True, sqlite_where=ACTIVE, postgresql_where=ACTIVE),
+        Index(
+            "uq_training_run_active", "classifier_id", "kind", unique=True, sqlite_where=ACTIVE, postgresql_where=ACTIVE
+        ),
     )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     classifier_id: Mapped[int] = mapped_column(ForeignKey("classifier.id"))
