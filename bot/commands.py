@@ -2,13 +2,13 @@
 
 from sqlalchemy import func, select
 
-from bot import answers, labelling, looks, reviewing, words
-from bot.conversation import Known, Press, Talk, waiting
+from bot import answers, labelling, looks, reporting, reviewing, words
+from bot.conversation import Known, Press, Talk, command_of, replace, waiting
 from bot.messages import Choice, Command, Reply
 from snaplabel import forgetting, labels, people, registry, trainings, voices
 from snaplabel.errors import AlreadyTraining, LabelError, ModelError
 from snaplabel.registry import Card
-from snaplabel.tables import Answer, Classifier, Correction, Message, Person, Photo, TrainingRun
+from snaplabel.tables import Answer, Classifier, Correction, Person, Photo, TrainingRun
 
 
 def run(talk: Talk) -> None:
@@ -45,7 +45,8 @@ def _labels(talk: Talk, _argument: str) -> None:
     lines = [f"{row.label.name:<{width}} {row.photos:>4} {words.block(row.photos / most)}" for row in rows]
     few = [row.label.name for row in rows if row.photos < 5]
     text = f"I'd like a few more photos of {voices.either(few[:3]).replace(' or ', ' and ')}." if few else ""
-    talk.say(Reply(words.number(len(rows), "label"), text, table="\n".join(lines)))
+    offered, buttons = labelling.offers(talk) if talk.is_admin else ("", ())
+    talk.say(Reply(words.number(len(rows), "label"), f"{text}\n{offered}".strip(), "\n".join(lines), buttons))
 
 
 def _stats(talk: Talk, _argument: str) -> None:
@@ -157,7 +158,7 @@ def _use(talk: Talk, argument: str) -> None:
 
 
 def _make_classifier(talk: Talk, numbers: list[str]) -> None:
-    asked = _asked(talk, numbers)
+    asked = command_of(talk, numbers)
     if asked is None or not asked.draft:
         return
     if not talk.is_admin:
@@ -168,7 +169,7 @@ def _make_classifier(talk: Talk, numbers: list[str]) -> None:
     asked.draft = None
     talk.rings.append(("train.prepare", made.id))
     how = "Send photos and reply with their labels to teach it."
-    _replace(talk, asked, Reply(f"This chat now uses “{made.name}”", how))
+    replace(talk, asked, Reply(f"This chat now uses “{made.name}”", how))
 
 
 def _forget(talk: Talk, _argument: str) -> None:
@@ -183,25 +184,27 @@ def _forget(talk: Talk, _argument: str) -> None:
 
 
 def _forget_yes(talk: Talk, numbers: list[str]) -> None:
-    asked = _asked(talk, numbers, own=True)
+    asked = command_of(talk, numbers, own=True)
     if asked is None:
         return
     needed = talk.settings.votes_needed
     gone = forgetting.forget(talk.session, talk.person, keep_message_id=asked.id, votes_needed=needed)
     talk.erased.extend(gone.store_keys)
+    if gone.photos:
+        talk.erased.extend(reporting.erase(talk.session, gone.classifier_ids))
     for answer_id in gone.answer_ids:
         _show(talk, answer_id, Reply(text=words.ERASED))
     text = f"{words.mine(gone.photos, gone.corrections)} are erased."
     if gone.versions:
         text += f" They had taught {', '.join(f'v{n}' for n in gone.versions[-8:])}; I'm refitting without them."
-    _replace(talk, asked, Reply("Forgotten", text))
+    replace(talk, asked, Reply("Forgotten", text))
     talk.rings.extend(("train.learn", classifier_id) for classifier_id in gone.classifier_ids)
 
 
 def _forget_no(talk: Talk, numbers: list[str]) -> None:
-    asked = _asked(talk, numbers, own=True)
+    asked = command_of(talk, numbers, own=True)
     if asked is not None:
-        _replace(talk, asked, Reply(text=words.KEPT))
+        replace(talk, asked, Reply(text=words.KEPT))
 
 
 def _promote(talk: Talk, argument: str) -> None:
@@ -229,24 +232,6 @@ def _decide(talk: Talk, argument: str, *, publish: bool) -> None:
             talk.say(Reply(f"v{model.version} is put aside", "/models still lists it.", mood="unknown"))
     except ModelError as error:
         talk.say(Reply(text=str(error), mood="error"))
-
-
-def _asked(talk: Talk, numbers: list[str], *, own: bool = False) -> Message | None:
-    """The command that a button belongs to; says why when it is not this chat's, or not this person's."""
-    ids = [int(number) for number in numbers if number.isdecimal() and len(number) < 19]
-    asked = talk.session.get(Message, ids[0]) if ids else None
-    if asked is None or asked.chat_id != talk.chat.id or asked.answer_id is None:
-        talk.say(Reply(text=words.OLD_BUTTON))
-        return None
-    if own and asked.person_id != talk.person.id:
-        talk.say(Reply(text=words.NOT_YOURS))
-        return None
-    return asked
-
-
-def _replace(talk: Talk, asked: Message, reply: Reply) -> None:
-    """Show this in the message that asked."""
-    _show(talk, asked.answer_id, reply)
 
 
 def _show(talk: Talk, answer_id: int | None, reply: Reply) -> None:
@@ -279,6 +264,7 @@ KNOWN: dict[str, Known] = {
         Known(Command("stats", "photos and teachers"), _stats),
         Known(Command("status", "model, exam score, queue, training"), _status),
         Known(Command("models", "all versions"), _models),
+        *reporting.COMMANDS,
         Known(Command("forget", "erase my photos and corrections"), _forget),
         Known(Command("retrain", "train now; “full” for the whole network", "admins", "full"), _retrain),
         Known(Command("cancel", "stop the training", "admins"), _cancel),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from bot import answers, looks, words
+from bot import answers, looks, questions, words
 from bot.messages import Choice, Command, Incoming, Reply
 from snaplabel import corrections, labels, people
 from snaplabel.errors import LabelError
@@ -122,6 +122,28 @@ def vote(talk: Talk, picture: Photo, label: Label) -> None:
     )
     if outcome.changed:
         talk.rings.append(("train.learn", picture.classifier_id))
+    if (outcome.is_question or outcome.waits) and not talk.is_admin:
+        questions.ask_admins(talk.session, talk.settings, picture.classifier_id)
+
+
+def command_of(talk: Talk, numbers: list[str], *, own: bool = False) -> Message | None:
+    """The command that a button belongs to; says why when it is not this chat's, or not this person's."""
+    ids = [int(number) for number in numbers if number.isdecimal() and len(number) < 19]
+    found = talk.session.get(Message, ids[0]) if ids else None
+    if found is None or found.chat_id != talk.chat.id or found.answer_id is None:
+        talk.say(Reply(text=words.OLD_BUTTON))
+        return None
+    if own and found.person_id != talk.person.id:
+        talk.say(Reply(text=words.NOT_YOURS))
+        return None
+    return found
+
+
+def replace(talk: Talk, asked: Message, reply: Reply) -> None:
+    """Show this in the answer to a command."""
+    answer = talk.session.get(Answer, asked.answer_id) if asked.answer_id is not None else None
+    if answer is not None:
+        answers.show(talk.session, answer, reply)
 
 
 def _about(talk: Talk, reply_to: str) -> Message | None:

@@ -1,6 +1,268 @@
-"""Labels by command, for admins: rename, merge, archive and aliases."""
+"""Labels and people by command, for admins: rename, merge, archive, other names; who corrected what, and a revert."""
 
-from bot.conversation import Known, Press
+from collections.abc import Callable
 
-COMMANDS: tuple[Known, ...] = ()
-PRESSES: dict[str, Press] = {}
+from sqlalchemy import Select, func, select
+
+from bot import looks, words
+from bot.conversation import Known, Press, Talk, announce, command_of, replace
+from bot.messages import Choice, Command, Reply
+from snaplabel import acts, corrections, labels, naming, people, standing
+from snaplabel.errors import LabelError
+from snaplabel.tables import Answer, Correction, Label, Message, Person, Photo
+
+# More would not fit a phone.
+MOST_OFFERS = 3
+MOST_TEACHERS = 20
+MOST_REDRAWN = 50
+
+
+def offers(talk: Talk) -> tuple[str, looks.Rows]:
+    """Labels that may be the same, as sentences, and a button to merge each two."""
+    found = labels.duplicates(talk.session, talk.classifier_id)[:MOST_OFFERS]
+    text = " ".join(words.may_be_same(one.fewer.label.name, one.more.label.name) for one in found)
+    rows = tuple(
+        (
+            Choice(
+                f"Merge {one.fewer.label.name} into {one.more.label.name}",
+                f"label-ask:{talk.message.id}:{one.fewer.label.id}:{one.more.label.id}",
+            ),
+        )
+        for one in found
+    )
+    return text, rows
+
+
+def _label(talk: Talk, argument: str) -> None:
+    verb, _, rest = argument.partition(" ")
+    act = ACTS.get(verb.lower())
+    if act is None or not rest.strip():
+        text, rows = offers(talk)
+        talk.say(Reply("Labels by command", f"{words.LABEL_HELP}\n{text}".strip(), choices=rows))
+        return
+    try:
+        talk.say(act(talk, rest.strip()))
+    except LabelError as error:
+        talk.say(Reply(text=str(error), mood="error"))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """The two names of "A = B" or "A into B". Raises LabelError when there are not two."""
+    for between in ("=", "→", "->", " into "):
+        left, found, right = text.partition(between)
+        if found and left.strip() and right.strip():
+            return left.strip(), right.strip()
+    raise LabelError("Name two, with = between them. " + words.LABEL_HELP.splitlines()[1])
+
+
+def _rename(talk: Talk, text: str) -> Reply:
+    old, new = _pair(text)
+    label = naming.find(talk.session, talk.classifier_id, old)
+    before = label.name
+    naming.rename(talk.session, label, new, person_id=talk.person.id)
+    _learn(talk)
+    return Reply(f"{before} is now called {label.name}", "People may go on using the old name.", mood="taught")
+
+
+def _merge(talk: Talk, text: str) -> Reply:
+    old, new = _pair(text)
+    label, into = (naming.find(talk.session, talk.classifier_id, name) for name in (old, new))
+    if label.id == into.id:
+        raise LabelError(f"“{old}” and “{new}” are the same label already.")
+    return _ask_merge(talk, talk.message, label, into)
+
+
+def _ask_merge(talk: Talk, asked: Message, label: Label, into: Label) -> Reply:
+    photos = naming.photos_of(talk.session, label)
+    yes = Choice(f"Move {words.number(photos, 'photo')}", f"label-merge:{asked.id}:{label.id}:{into.id}", "danger")
+    no = Choice("Leave it", f"label-no:{asked.id}")
+    text = words.merge_question(label.name, into.name, photos)
+    return Reply(f"Merge {label.name} into {into.name}?", text, choices=((yes, no),))
+
+
+def _archive(talk: Talk, text: str) -> Reply:
+    label = naming.find(talk.session, talk.classifier_id, text)
+    photos = naming.photos_of(talk.session, label)
+    yes = Choice(f"Put away {words.number(photos, 'photo')}", f"label-away:{talk.message.id}:{label.id}", "danger")
+    no = Choice("Leave it", f"label-no:{talk.message.id}")
+    return Reply(f"Archive {label.name}?", words.archive_question(label.name, photos), choices=((yes, no),))
+
+
+def _restore(talk: Talk, text: str) -> Reply:
+    label = naming.archived(talk.session, talk.classifier_id, text)
+    needed = talk.settings.votes_needed
+    photos = naming.restore(talk.session, label, person_id=talk.person.id, votes_needed=needed)
+    _learn(talk)
+    return Reply(f"{label.name} is back", f"It has {words.number(photos, 'photo')}.", mood="taught")
+
+
+def _alias(talk: Talk, text: str) -> Reply:
+    one, other = _pair(text)
+    # Whichever of the two is a label gets the other as one more name.
+    if labels.by_name(talk.session, talk.classifier_id, one) is None:
+        one, other = other, one
+    label = naming.find(talk.session, talk.classifier_id, one)
+    made = naming.add_alias(talk.session, label, other, person_id=talk.person.id)
+    return Reply(text=f"“{made.name}” is another name of {label.name} now.", mood="taught")
+
+
+def _unalias(talk: Talk, text: str) -> Reply:
+    label = naming.remove_alias(talk.session, talk.classifier_id, text, person_id=talk.person.id)
+    return Reply(text=f"“{text}” is no name of {label.name} any more.", mood="taught")
+
+
+ACTS: dict[str, Callable[[Talk, str], Reply]] = {
+    "rename": _rename,
+    "merge": _merge,
+    "archive": _archive,
+    "restore": _restore,
+    "alias": _alias,
+    "unalias": _unalias,
+}
+
+
+def _pressed(labels_wanted: int, act: Callable[[Talk, Message, list[Label]], Reply]) -> Press:
+    """A press under a command about labels, by an admin, in its own chat."""
+
+    def run(talk: Talk, numbers: list[str]) -> None:
+        if not talk.is_admin:
+            talk.say(Reply(text=words.ADMINS_ONLY, mood="error"))
+            return
+        asked = command_of(talk, numbers)
+        if asked is None:
+            return
+        ids = [int(number) for number in numbers[1:] if number.isdecimal() and len(number) < 19]
+        found = [label for n in ids if (label := talk.session.get(Label, n)) is not None]
+        here = [one for one in found if one.classifier_id == talk.classifier_id and one.archived_at is None]
+        is_same = len(here) == len(numbers) - 1 == labels_wanted
+        replace(talk, asked, act(talk, asked, here) if is_same else Reply(text=words.LABELS_CHANGED))
+
+    return run
+
+
+def _merge_yes(talk: Talk, _asked: Message, pair: list[Label]) -> Reply:
+    label, into = pair
+    try:
+        moved = naming.merge(
+            talk.session, label, into, person_id=talk.person.id, votes_needed=talk.settings.votes_needed
+        )
+    except LabelError as error:
+        return Reply(text=str(error), mood="error")
+    _learn(talk)
+    text = f"{words.number(moved, 'photo')} moved. /label restore {label.name} parts them again."
+    return Reply(f"{label.name} is {into.name} now", text, mood="taught")
+
+
+def _archive_yes(talk: Talk, _asked: Message, one: list[Label]) -> Reply:
+    label = one[0]
+    photos = naming.archive(talk.session, label, person_id=talk.person.id)
+    _learn(talk)
+    text = f"{words.number(photos, 'photo')} put away. /label restore {label.name} brings them back."
+    return Reply(f"{label.name} is archived", text, mood="taught")
+
+
+def _learn(talk: Talk) -> None:
+    talk.rings.append(("train.learn", talk.classifier_id))
+
+
+# People.
+
+
+def _people(talk: Talk, _argument: str) -> None:
+    found = standing.teachers(talk.session)
+    if not found:
+        talk.say(Reply(text=words.NO_TEACHERS))
+        return
+    lines = []
+    for one in found[:MOST_TEACHERS]:
+        who = f"{one.person.platform}:{one.person.platform_id}"
+        is_admin = one.is_admin or people.is_admin(talk.settings.admins, one.person.platform, one.person.platform_id)
+        said = words.record(one.record.agreed, one.record.counted, one.record.has_standing, is_admin)
+        lines.append(words.teacher(who, one.person.name, one.corrections, said))
+    text = "/revert with one of these takes back everything that they corrected."
+    talk.say(Reply(words.number(len(found), "teacher"), text, table="\n".join(lines)))
+
+
+def _revert(talk: Talk, argument: str) -> None:
+    person = _person(talk, argument)
+    if person is None:
+        talk.say(Reply(text=words.WHOM_TO_REVERT, mood="error"))
+        return
+    name, query = person.name or "somebody", _photos_corrected(person).with_only_columns(func.count())
+    count = talk.session.scalar(query) or 0
+    if not count:
+        talk.say(Reply(text=f"There are no corrections by {name}."))
+        return
+    yes = Choice(f"Take back {words.number(count, 'correction')}", f"revert:{talk.message.id}:{person.id}", "danger")
+    no = Choice("Leave them", f"label-no:{talk.message.id}")
+    text = f"That is {words.number(count, 'correction')}; I learn again without them."
+    talk.say(Reply(f"Take back everything that {name} corrected?", text, choices=((yes, no),)))
+
+
+def _person(talk: Talk, argument: str) -> Person | None:
+    """Whom a /revert means: platform:id; else whose post it replies to, or the last to correct the photo answered."""
+    if argument:
+        platform, _, number = argument.partition(":")
+        query = select(Person).where(Person.platform == platform, Person.platform_id == number)
+        return talk.session.scalar(query)
+    if talk.post.reply_to is None:
+        return None
+    here = Message.chat_id == talk.chat.id
+    post = talk.session.scalar(select(Message).where(here, Message.platform_id == talk.post.reply_to).limit(1))
+    if post is not None:
+        return talk.session.get(Person, post.person_id)
+    ours = select(Answer.id).where(Answer.chat_id == talk.chat.id, Answer.platform_id == talk.post.reply_to)
+    photos = select(Message.photo_id).where(here, Message.answer_id.in_(ours))
+    voted = select(Person).join(Correction, Correction.person_id == Person.id)
+    stands = Correction.photo_id.in_(photos), Correction.taken_back_at.is_(None), ~Correction.by_admin
+    return talk.session.scalar(voted.where(*stands).order_by(Correction.changed_at.desc()).limit(1))
+
+
+def _photos_corrected(person: Person) -> Select[int]:
+    return select(Correction.photo_id).where(Correction.person_id == person.id, Correction.taken_back_at.is_(None))
+
+
+def _revert_yes(talk: Talk, numbers: list[str]) -> None:
+    if not talk.is_admin:
+        talk.say(Reply(text=words.ADMINS_ONLY, mood="error"))
+        return
+    asked = command_of(talk, numbers)
+    if asked is None:
+        return
+    number = numbers[1] if len(numbers) > 1 and numbers[1].isdecimal() and len(numbers[1]) < 19 else "0"
+    person = talk.session.get(Person, int(number))
+    if person is None:
+        talk.say(Reply(text=words.OLD_BUTTON))
+        return
+    theirs = _photos_corrected(person)
+    classifiers = talk.session.scalars(select(Photo.classifier_id).where(Photo.id.in_(theirs)).distinct()).all()
+    shown = select(Message).where(Message.photo_id.in_(theirs), Message.answer_id.is_not(None))
+    messages = talk.session.scalars(shown.order_by(Message.id.desc()).limit(MOST_REDRAWN)).all()
+    count = corrections.revert_all(talk.session, person, votes_needed=talk.settings.votes_needed)
+    facts = {"reverted_id": person.id, "corrections": count}
+    acts.record(talk.session, "revert", classifier_id=None, person_id=talk.person.id, **facts)
+    talk.rings.extend(("train.learn", classifier_id) for classifier_id in classifiers)
+    for message in messages:
+        announce(talk.session, talk.settings, message)
+    text = f"{words.number(count, 'correction')} by {person.name or 'somebody'} taken back."
+    replace(talk, asked, Reply("Reverted", text, mood="taught"))
+
+
+def _leave(talk: Talk, _numbers: list[str]) -> None:
+    asked = command_of(talk, _numbers)
+    if asked is not None and talk.is_admin:
+        replace(talk, asked, Reply(text=words.LEFT_AS_IT_IS))
+
+
+COMMANDS: tuple[Known, ...] = (
+    Known(Command("label", "rename, merge, archive labels; other names", "admins", "change"), _label),
+    Known(Command("people", "who corrected how much", "admins"), _people),
+    Known(Command("revert", "take back all that somebody corrected", "admins", "person"), _revert),
+)
+PRESSES: dict[str, Press] = {
+    "label-ask": _pressed(2, lambda talk, asked, pair: _ask_merge(talk, asked, *pair)),
+    "label-merge": _pressed(2, _merge_yes),
+    "label-away": _pressed(1, _archive_yes),
+    "label-no": _leave,
+    "revert": _revert_yes,
+}

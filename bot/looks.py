@@ -7,9 +7,9 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bot import words
+from bot import questions, words
 from bot.messages import Choice, Reply
-from snaplabel import labels, photos, trainings, voices
+from snaplabel import labels, photos, tally, trainings, voices
 from snaplabel.registry import Card
 from snaplabel.settings import Settings
 from snaplabel.tables import Correction, Label, Message, Model, Person, Photo, Prediction
@@ -46,7 +46,7 @@ def refusal(reason: str) -> str:
 
 
 def seen(session: Session, photo_id: int) -> list[Seen]:
-    """What the models said of this photo, oldest first; labels that were archived since are left out."""
+    """What the models said of this photo, oldest first, under the names that labels have now."""
     query = (
         select(Prediction, Model.version)
         .join(Model, Model.id == Prediction.model_id)
@@ -55,10 +55,19 @@ def seen(session: Session, photo_id: int) -> list[Seen]:
     )
     found = []
     for prediction, version in session.execute(query):
-        top = [(label_id, session.get(Label, label_id), chance) for label_id, chance in prediction.top]
-        named = tuple((n, label.name, p) for n, label, p in top if label is not None and label.archived_at is None)
-        found.append(Seen(named, prediction.voice, version))
+        found.append(Seen(_as_now(session, prediction.top), prediction.voice, version))
     return found
+
+
+def _as_now(session: Session, top: Sequence[tuple[int, float]]) -> tuple[tuple[int, str, float], ...]:
+    """What a model said, under the names of now: merged labels are one answer, archived ones none."""
+    chances: dict[int, float] = {}
+    names: dict[int, str] = {}
+    for label_id, chance in top:
+        label = labels.in_use(session, label_id)
+        if label is not None:
+            chances[label.id], names[label.id] = chances.get(label.id, 0.0) + chance, label.name
+    return tuple((n, names[n], chances[n]) for n in sorted(chances, key=lambda n: -chances[n]))
 
 
 def photo(session: Session, settings: Settings, message: Message) -> Reply:
@@ -75,11 +84,15 @@ def photo(session: Session, settings: Settings, message: Message) -> Reply:
         return _taught(session, settings, message, picture, twin, said, votes)
     if not said:
         return Reply(text=words.GETTING_READY)
+    counted = tally.of(session, picture)
+    if counted.is_question and len(counted.sides) > 1:
+        return questions.reply(message, counted)
     latest = said[-1]
     title, text = voices.guess(latest.voice, latest.named, latest.shortlist)
     if votes:
         heard = " ".join(words.said(person.name, label.name) for person, label in votes)
-        text = f"{text}\n{heard} {words.waits_for_votes()}"
+        waits = words.WAITS_FOR_AN_ADMIN if votes[-1][0].id in counted.waiting else words.waits_for_votes()
+        text = f"{text}\n{heard} {waits}"
     return Reply(title, text, choices=_guesses(session, message, latest), mood=latest.voice)
 
 
@@ -93,8 +106,11 @@ def _taught(
     votes: list[tuple[Person, Label]],
 ) -> Reply:
     """The answer once people said what the photo shows."""
-    label = session.get(Label, twin.label_id)
+    label = labels.in_use(session, twin.label_id)
     assert label is not None
+    counted = tally.of(session, picture)
+    if counted.is_question and twin.id == picture.id:
+        return questions.reply(message, counted, label)
     teachers = [person for person, voted in (votes or _votes(session, twin)) if voted.id == label.id]
     name = teachers[-1].name if teachers else ""
     rows: Rows = ((Choice("Change…", f"else:{message.id}:0"), Choice("Take back", f"undo:{message.id}")),)
@@ -129,7 +145,7 @@ def _votes(session: Session, picture: Photo, since: datetime | None = None) -> l
     )
     if since is not None:
         query = query.where(Correction.changed_at >= since)
-    return [(person, label) for person, label in session.execute(query)]
+    return [(person, labels.in_use(session, label.id) or label) for person, label in session.execute(query)]
 
 
 def _guesses(session: Session, message: Message, latest: Seen) -> Rows:
@@ -174,10 +190,13 @@ def album(session: Session, settings: Settings, posts: Sequence[Message]) -> Rep
         twin = photos.like(session, picture) if picture else None
         said = seen(session, picture.id) if picture else []
         buttons.append(Choice(str(n), f"pick:{message.id}"))
-        if picture and twin and twin.label_id:
-            label = session.get(Label, twin.label_id)
-            teachers = [person.name for person, _ in _votes(session, twin)]
-            lines.append(f"{n}. {label.name if label else '?'} ✓ {words.told(teachers[-1] if teachers else '')}")
+        label = labels.in_use(session, twin.label_id) if twin else None
+        if twin and label:
+            if tally.of(session, twin).is_question:
+                lines.append(f"{n}. {label.name}? {words.PEOPLE_DISAGREE}")
+                continue
+            teachers = [person.name for person, said_it in _votes(session, twin) if said_it.id == label.id]
+            lines.append(f"{n}. {label.name} ✓ {words.told(teachers[-1] if teachers else '')}")
         elif said:
             lines.append(f"{n}. {words.line(said[-1].voice, said[-1].named, said[-1].shortlist)}")
         else:
@@ -213,14 +232,28 @@ def training(state: str, kind: str, progress: dict[str, object], failure: str | 
         return Reply(f"{name} done", text)
     if isinstance(new, int | float):
         before = f"{voices.percent(1 - old)} right → " if isinstance(old, int | float) else ""
-        scores = f"{before}{voices.percent(1 - new)} right on the exam"
+        scores = f"{before}{voices.percent(1 - new)} right {_asked(progress)}"
     else:
         scores = "no exam yet: a few more labelled photos, and I can grade myself"
     text = f"{scores}\n{verdict}".strip()
     if progress.get("published"):
         return Reply(f"v{version} is live", text, picture=picture, mood="sure")
-    rows = ((Choice("Publish it anyway", f"promote:{version}"), Choice("Discard", f"discard:{version}", "danger")),)
+    rows = waiting_choices(int(str(version)))
     return Reply(f"v{version} is not better", text, picture=picture, choices=rows, mood="maybe")
+
+
+def _asked(progress: dict[str, object]) -> str:
+    """What a training's score was measured on, and how far chance may have moved it."""
+    low, high, asked = (progress.get(name) for name in ("low", "high", "asked"))
+    if not (isinstance(low, int | float) and isinstance(high, int | float) and isinstance(asked, int)):
+        return "on the exam"
+    where = "on the exam" if progress.get("by") == "exam" else "in a cross-validation"
+    return f"{where} ({words.between(low, high)}, {words.number(asked, 'photo')})"
+
+
+def waiting_choices(version: int) -> Rows:
+    """What an admin may do with a version that was not published."""
+    return ((Choice("Publish it anyway", f"promote:{version}"), Choice("Discard", f"discard:{version}", "danger")),)
 
 
 def model_line(model: Model) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import bot.platforms
-from bot import commands, delivery, reception
+from bot import commands, delivery, reception, reporting
 from bot.conversation import NotYet
 from bot.messages import Attachment, Connect, Host, Incoming, Platform
 from snaplabel import queue
@@ -281,6 +281,7 @@ class Bot:
 
     async def _watch_once(self, names: tuple[str, ...]) -> float:
         await asyncio.to_thread(delivery.follow_trainings, self.database, names)
+        await asyncio.to_thread(reporting.follow, self.database, names)
         known = self._models
         self._models = await asyncio.to_thread(delivery.follow_models, self.database, self.settings, names, known)
         return SLOW_S

@@ -122,3 +122,162 @@ If I'm wrong: press the right button, or reply to my answer (or to the photo) wi
 seconds. You can change your mind or take it back.
 
 Send a photo with the caption #label to teach me at once."""
+
+
+# The review.
+
+NOTHING_TO_REVIEW = "Nothing to look at: every label seems right to me. I look again after each training."
+REVIEW_GOES_ON = "This review goes on further down."
+SEEN_IT_ALL = "You have seen them all."
+DECIDED_MEANWHILE = "Somebody decided on that photo meanwhile."
+LABEL_CHANGED_MEANWHILE = "That photo got another label meanwhile."
+PHOTO_IS_GONE = "That photo is not here any more."
+UNDONE_MEANWHILE = "That was undone already."
+UNDONE = "Undone."
+WHICH_IS_IT = "Which one is it?"
+
+
+def question(kind: str, label: str | None, suggested: str | None) -> str:
+    """What is asked about a photo of a review, as a title."""
+    if kind == "unreadable":
+        return "I can't read this photo"
+    if label is None or suggested is None:
+        return f"Is this {label or suggested}?" if label or suggested else "What is this?"
+    return f"{label} or {suggested}?"
+
+
+def why(kind: str, label: str | None, suggested: str | None, votes: Sequence[tuple[str, int]] = ()) -> str:
+    """Why a photo is shown in a review. votes: of a conflict, how many people say what."""
+    labelled = f"Labelled {label}" if label else "No label counts yet"
+    if kind == "conflict":
+        told = ", ".join(f"{n} {'says' if n == 1 else 'say'} {name}" for name, n in votes)
+        return f"People disagree: {told}." + (f" For now {label} counts." if label else " Nothing counts yet.")
+    if kind == "mislabelled":
+        return f"{labelled}, but going by all other photos it is {suggested or 'something else'}."
+    if kind == "twins":
+        return f"{labelled}, but nearly the same photo is labelled {suggested or 'something else'}."
+    if kind == "unlike":
+        like = f", and more like {suggested}" if suggested and suggested != label else ""
+        return f"{labelled}, but it looks unlike the other photos of {label or 'that label'}{like}."
+    if kind == "empty":
+        return f"{labelled}, but there is hardly anything on it but one colour."
+    return f"{labelled}, but its file is damaged or lost, so I can't learn from it."
+
+
+def decided(decision: str, label: str | None) -> str:
+    """What a reviewer decided. label: as the photo is labelled now."""
+    if decision == "remove":
+        return "Taken out; I learn nothing from it."
+    return f"Kept “{label}”." if decision == "keep" else f"Relabelled as “{label}”."
+
+
+def left(photos: int, total: int, skipped: int) -> str:
+    """How much of a review is left: 3 of 17 left, 1 skipped."""
+    return f"{photos} of {total} left" + (f", {skipped} skipped." if skipped else ".")
+
+
+def review_done(decisions: int) -> str:
+    return f"{number(decisions, 'photo')} decided on, and nothing is left. Thank you!"
+
+
+# Votes, and labels by command.
+
+WAITS_FOR_AN_ADMIN = "You teach fast! This one is noted, and counts as soon as an admin has had a look."
+LABEL_HELP = """Say what to do with which label:
+/label rename juve = Juventus
+/label merge ants = ant
+/label archive blurred
+/label restore blurred
+/label alias red admiral = Vanessa atalanta
+/label unalias red admiral
+Merging and archiving ask once more first, and /label restore takes either back."""
+PEOPLE_DISAGREE = "People disagree: an admin decides."
+LABELS_CHANGED = "These labels changed meanwhile. /labels shows them as they are."
+LEFT_AS_IT_IS = "All right, nothing was changed."
+NO_TEACHERS = "Nobody has corrected anything yet."
+WHOM_TO_REVERT = (
+    "Whose corrections? Reply with /revert to a photo or a text of theirs, or write /revert platform:id, "
+    "as /people lists them."
+)
+
+
+def says(names: Sequence[str], label: str) -> str:
+    """Max says ant; Max and Olga say ant; Max and 3 others say ant."""
+    first = names[0] or "Somebody"
+    if len(names) == 1:
+        return f"{first} says {label}"
+    others = names[1] or "somebody" if len(names) == 2 else f"{len(names) - 1} others"
+    return f"{first} and {others} say {label}"
+
+
+def disagree(sides: Sequence[tuple[Sequence[str], str]]) -> str:
+    """Who says what of a photo, as a question to an admin. sides: names, label."""
+    return ", ".join(says(names, label) for names, label in sides) + ": an admin decides."
+
+
+def await_your_word(photos: int, classifier: str | None) -> str:
+    """What an admin is told in private. classifier: where this chat is bound to another one."""
+    what = f"{number(photos, 'photo')} {'awaits' if photos == 1 else 'await'} your word"
+    return f"{what}: /review" if classifier is None else f"{what} in “{classifier}”: /use {classifier}, then /review"
+
+
+def may_be_same(fewer: str, more: str) -> str:
+    return f"{fewer} and {more} may be the same."
+
+
+def merge_question(label: str, into: str, photos: int) -> str:
+    return (
+        f"{number(photos, 'photo')} of {label} would become {into}, and people may go on writing {label}. "
+        f"/label restore {label} would part them again."
+    )
+
+
+def archive_question(label: str, photos: int) -> str:
+    return (
+        f"{number(photos, 'photo')} would leave my lessons and my exam, and nobody could choose {label} any more. "
+        f"/label restore {label} would bring them back."
+    )
+
+
+def teacher(person: str, name: str, corrections: int, record: str) -> str:
+    return f"{person}  {name or 'somebody'}: {number(corrections, 'correction')}, {record}"
+
+
+def record(agreed: int, counted: int, has_standing: bool, is_admin: bool) -> str:
+    """What a person's corrections turned out to be worth."""
+    if is_admin:
+        return "admin"
+    if not counted:
+        return "not judged yet"
+    return f"right {agreed} of {counted}" + (", trusted" if has_standing else "")
+
+
+# Reports.
+
+GETTING_READY_TO_LEARN = "There is no version yet. The first one comes with the first two labels."
+DRAWING = "I'm drawing the picture; it comes right here."
+NOT_DRAWN = "The picture is not drawn yet: the trainer is busy. Ask again in a while."
+
+
+def between(low: float | None, high: float | None) -> str:
+    """The 95 % interval of an error, as right answers."""
+    return f"between {percent(1 - (high or 0))} and {percent(1 - (low or 0))}"
+
+
+def asked_by(by: str) -> str:
+    return "in the exam" if by == "exam" else "in a cross-validation"
+
+
+def turned(parent: int, old: float, new: float, fixed: int, broken: int) -> str:
+    """A version beside the one before it: +3 points on v11: 5 photos came right, 2 went wrong."""
+    points = round(100 * (old - new))
+    more = f"{'+' if points > 0 else '−'}{number(abs(points), 'point')}" if points else "No more and no less"
+    return f"{more} than v{parent}: {number(fixed, 'photo')} came right, {broken} went wrong."
+
+
+def calibration(ece: float, by_chance: float) -> str:
+    """How far the probabilities may be trusted, worded for everybody."""
+    off = f"{max(ece, 0.001) * 100:.1f}".removesuffix(".0")
+    if ece <= 1.5 * by_chance:
+        return f"It is as sure as it is right, as far as the exam can tell (off by {off} %)."
+    return f"It is off by {off} % when it says how sure it is; chance alone would make it {by_chance * 100:.1f} %."

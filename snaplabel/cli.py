@@ -25,10 +25,15 @@ COMMANDS = {
     "train": "snaplabel.commands.learning:train",
     "classify": "snaplabel.commands.learning:classify",
     "models": "snaplabel.commands.models:models",
+    "report": "snaplabel.commands.reporting:report",
     "rollback": "snaplabel.commands.models:rollback",
     "promote": "snaplabel.commands.models:promote",
     "discard": "snaplabel.commands.models:discard",
     "export": "snaplabel.commands.exporting:export",
+    "review": "snaplabel.commands.reviewing:review",
+    "acts": "snaplabel.commands.acts:acts",
+    "label": "snaplabel.commands.labelling:label",
+    "people": "snaplabel.commands.people:list_",
     "revert": "snaplabel.commands.people:revert",
     "migrate": "snaplabel.commands.upkeep:migrate",
     "doctor": "snaplabel.commands.doctor:doctor",
@@ -102,12 +107,23 @@ def parser() -> argparse.ArgumentParser:
     classify.add_argument("--json", action="store_true", help="one JSON object a line")
 
     add("models", "List the model's versions.", of_classifier=True)
+    report = add("report", "Say how well a version does.", of_classifier=True)
+    report.add_argument("version", nargs="?", type=_version, metavar="VERSION", help="default: the one that answers")
+    report.add_argument("--json", action="store_true", help="everything, with the model's card")
+    report.add_argument("--out", type=Path, metavar="DIR", help="write v3.json and its picture, v3.png, there")
     rollback = add("rollback", "Go back to an earlier version.", of_classifier=True)
     rollback.add_argument("version", nargs="?", type=_version, metavar="VERSION", help="default: the one before")
     for name, sentence in (("promote", "Make a version the current one."), ("discard", "Put a candidate aside.")):
         add(name, sentence, of_classifier=True).add_argument("version", type=_version, metavar="VERSION")
     export = add("export", "Write photos, labels and the current model to an empty folder.", of_classifier=True)
     export.add_argument("folder", type=Path, metavar="DIR")
+    _review(add("review", "List photos whose label looks wrong; keep, relabel or remove them.", of_classifier=True))
+    acts = add("acts", "List what admins did, newest first.")
+    acts.add_argument("--classifier", metavar="NAME", help="of this classifier only")
+    acts.add_argument("--limit", type=_number, default=50, metavar="N", help="at most so many; default 50")
+    acts.add_argument("--json", action="store_true", help="one JSON object a line")
+    _label(add("label", "List labels; rename, merge, archive and restore them.", of_classifier=True))
+    add("people", "List who corrected how much.")
     revert = add("revert", "Take back everything that a person ever corrected.")
     revert.add_argument("person", type=_person, metavar="PLATFORM:ID", help="as in telegram:123")
 
@@ -116,6 +132,52 @@ def parser() -> argparse.ArgumentParser:
     doctor = add("doctor", "Check the installation, and say what to do where something is wrong.")
     doctor.add_argument("--quick", action="store_true", help="only what a service can't work without")
     return door
+
+
+def _label(door: argparse.ArgumentParser) -> None:
+    """What can be done to a label; without any of it, the labels are listed."""
+    acts = door.add_subparsers(dest="act", metavar="ACT", title="acts")
+    for name, sentence, *arguments in (
+        ("rename", "Call it something else; the old name stays as another name.", "old", "new"),
+        ("merge", "Make one label part of another, with its photos and names.", "label", "into"),
+        ("archive", "Put it away: its photos leave lessons and exam.", "label"),
+        ("restore", "Bring back one that was archived or merged.", "label"),
+        ("alias", "Give it another name, by which people may call it too.", "label", "other"),
+        ("unalias", "Take another name away.", "other"),
+    ):
+        act = acts.add_parser(name, help=sentence, description=sentence)
+        act.add_argument("--classifier", metavar="NAME", default=argparse.SUPPRESS, help="which classifier")
+        for argument in arguments:
+            act.add_argument(argument, metavar=argument.upper())
+
+
+def _review(door: argparse.ArgumentParser) -> None:
+    """What can be decided about photos; without any of it, those to look at are listed."""
+    door.add_argument("--limit", type=_number, default=50, metavar="N", help="list at most so many; default 50")
+    door.add_argument("--json", action="store_true", help="list one JSON object a line")
+    door.add_argument("--html", type=Path, metavar="FILE", help="write the list as a page with the photos on it")
+    decisions = door.add_subparsers(dest="decision", metavar="DECISION", title="decisions")
+    for name, sentence in (
+        ("keep", "The label is right; don't offer the photo again."),
+        ("remove", "Take photos out of lessons and exam; they stay in the store."),
+        ("relabel", "Give photos another label."),
+        ("undo", "Take a decision back: the latest, or the one with this number in `snaplabel acts`."),
+    ):
+        made = decisions.add_parser(name, help=sentence, description=sentence)
+        made.add_argument("--classifier", metavar="NAME", default=argparse.SUPPRESS, help="which classifier")
+        if name == "undo":
+            made.add_argument("act", nargs="?", type=_number, metavar="ACT")
+        else:
+            made.add_argument("photos", nargs="+", type=_number, metavar="ID")
+        if name == "relabel":
+            made.add_argument("label", metavar="LABEL")
+            made.add_argument("--new", action="store_true", help="make the label where it is not there")
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return int(text)
 
 
 def _version(text: str) -> int:

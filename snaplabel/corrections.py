@@ -1,37 +1,58 @@
-"""Corrections: a person's vote on a photo's label, and what the votes together say.
+"""Corrections: a person's vote on a photo's label, and what follows from it.
 
-An admin's vote counts at once, the latest one where admins differ. Others' votes weigh what their past agreement with
-other people earned them; the label whose weight reaches `votes_needed`, and is the heaviest, is accepted.
+An admin's vote counts at once, the latest one where admins differ. Others' votes weigh what they earned (`standing`),
+and any number of people without standing weighs less than one who has it: they never overturn a label that an admin or
+somebody of standing gave; they ask an admin a question.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from snaplabel import tally
 from snaplabel.database import now
+from snaplabel.standing import trust as trust
 from snaplabel.tables import Correction, Label, Person, Photo
+from snaplabel.tally import Tally
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the votes on a photo say now. accepted None: nobody, or not enough; changed: since before this vote."""
+    """What the votes on a photo say now.
+
+    accepted None: nobody, or not enough. changed: since before this vote, there is something to learn: another label,
+    or somebody else who stands behind it. is_question: an admin should decide. waits: this vote came too fast to count.
+    """
 
     accepted: Label | None
     changed: bool
+    is_question: bool = False
+    waits: bool = False
 
 
 def vote(
     session: Session, photo: Photo, person: Person, label: Label, *, is_admin: bool, votes_needed: float
 ) -> Outcome:
     """Record what a person says a photo shows, in place of what they said before."""
+    before = _state(session, photo)
     mine = _vote_of(session, photo, person)
     if mine is None:
         mine = Correction(photo_id=photo.id, person_id=person.id, label_id=label.id)
         session.add(mine)
     mine.label_id, mine.by_admin, mine.changed_at, mine.taken_back_at = label.id, is_admin, now(), None
     session.flush()
-    return _settle(session, photo, votes_needed)
+    return _outcome(session, photo, before, person, votes_needed)
+
+
+def first(session: Session, photo: Photo, admin: Person, label: Label) -> None:
+    """Record an admin's vote on a photo that was made a moment ago: there is nothing to weigh it against.
+
+    Not flushed, so that an import writes many at once.
+    """
+    session.add(Correction(photo_id=photo.id, person_id=admin.id, label_id=label.id, by_admin=True))
+    photo.label_id, photo.labelled_at = label.id, now()
 
 
 def take_back(session: Session, photo: Photo, person: Person, *, votes_needed: float) -> Outcome | None:
@@ -39,9 +60,10 @@ def take_back(session: Session, photo: Photo, person: Person, *, votes_needed: f
     mine = _vote_of(session, photo, person)
     if mine is None or mine.taken_back_at is not None:
         return None
+    before = _state(session, photo)
     mine.taken_back_at = now()
     session.flush()
-    return _settle(session, photo, votes_needed)
+    return _outcome(session, photo, before, person, votes_needed)
 
 
 def revert_all(session: Session, person: Person, *, votes_needed: float) -> int:
@@ -57,26 +79,37 @@ def revert_all(session: Session, person: Person, *, votes_needed: float) -> int:
     return len(photos)
 
 
-def trust(session: Session, person_id: int, *, apart_from: int = 0) -> float:
-    """How far a person's vote counts, from 0 to 1: 0.5 for a newcomer.
+def settle(session: Session, photo_ids: Collection[int], votes_needed: float) -> int:
+    """Let the votes say anew what these photos show; how many labels changed."""
+    return sum(_accept(found, votes_needed) for found in tally.of_many(session, _photos(session, photo_ids)))
 
-    (agreed + 1) / (counted + 2), Laplace's rule of succession, over the photos that somebody else voted on too and that
-    have an accepted label: agreeing with oneself earns nothing. apart_from: the photo being voted on, which must not
-    judge its own jury.
+
+def conflicts(session: Session, classifier_id: int) -> list[Tally]:
+    """Photos that are a question to an admin, with the votes by label; those that weigh most on either side first.
+
+    People disagree, or disagree with an admin since, or a vote came too fast to count. Photos that were taken out are
+    left out.
     """
-    other = aliased(Correction)
-    somebody_else = exists().where(
-        other.photo_id == Correction.photo_id, other.person_id != person_id, other.taken_back_at.is_(None)
+    query = select(Photo).where(Photo.classifier_id == classifier_id, Photo.removed_at.is_(None), _is_disputed())
+    found = tally.of_many(session, session.scalars(query).all())
+
+    def doubt(one: Tally) -> float:
+        return sum(side.weight for side in one.sides if side.label.id != one.photo.label_id)
+
+    questions = [one for one in found if one.is_question]
+    return sorted(questions, key=lambda one: (-doubt(one), one.photo.id))
+
+
+def unconfirmed(session: Session, classifier_id: int) -> set[int]:
+    """Ids of photos whose label rests on votes of people without standing alone."""
+    admins = aliased(Correction)
+    by_admin = exists().where(
+        admins.photo_id == Photo.id, admins.by_admin, admins.taken_back_at.is_(None), admins.label_id == Photo.label_id
     )
-    query = (
-        select(Correction.label_id == Photo.label_id, func.count())
-        .join(Photo, Photo.id == Correction.photo_id)
-        .where(Correction.person_id == person_id, Photo.label_id.is_not(None), somebody_else)
-        .where(Correction.photo_id != apart_from)
-        .group_by(Correction.label_id == Photo.label_id)
-    )
-    counted = {bool(agrees): n for agrees, n in session.execute(query)}
-    return (counted.get(True, 0) + 1) / (sum(counted.values()) + 2)
+    voted = exists().where(Correction.photo_id == Photo.id, Correction.taken_back_at.is_(None))
+    labelled = Photo.classifier_id == classifier_id, Photo.label_id.is_not(None)
+    photos = session.scalars(select(Photo).where(*labelled, ~by_admin, voted)).all()
+    return {one.photo.id for one in tally.of_many(session, photos) if one.sides and not one.is_confirmed}
 
 
 def since(session: Session, classifier_id: int, moment: object) -> int:
@@ -87,28 +120,74 @@ def since(session: Session, classifier_id: int, moment: object) -> int:
     return session.scalar(query) or 0
 
 
+def _photos(session: Session, photo_ids: Collection[int]) -> list[Photo]:
+    wanted = list(photo_ids)
+    parts = (wanted[start : start + tally.MANY] for start in range(0, len(wanted), tally.MANY))
+    return [photo for some in parts for photo in session.scalars(select(Photo).where(Photo.id.in_(some)))]
+
+
 def _vote_of(session: Session, photo: Photo, person: Person) -> Correction | None:
     return session.scalar(select(Correction).where(Correction.photo_id == photo.id, Correction.person_id == person.id))
 
 
-def _settle(session: Session, photo: Photo, votes_needed: float) -> Outcome:
-    query = select(Correction).where(Correction.photo_id == photo.id, Correction.taken_back_at.is_(None))
-    votes = session.scalars(query.order_by(Correction.changed_at, Correction.id)).all()
-    accepted: int | None = None
-    if by_admins := [one.label_id for one in votes if one.by_admin]:
-        accepted = by_admins[-1]
-    elif votes:
-        weights: dict[int, float] = {}
-        for one in votes:
-            weight = trust(session, one.person_id, apart_from=photo.id) if one.person_id else 0.5
-            weights[one.label_id] = weights.get(one.label_id, 0.0) + weight
-        heaviest = max(weights.values())
-        leaders = [label_id for label_id, weight in weights.items() if weight == heaviest]
-        if heaviest >= votes_needed and len(leaders) == 1:
-            accepted = leaders[0]
-        elif photo.label_id in leaders:
-            accepted = photo.label_id
-    changed = accepted != photo.label_id
-    if changed:
-        photo.label_id, photo.labelled_at = accepted, now()
-    return Outcome(session.get(Label, accepted) if accepted else None, changed)
+@dataclass(frozen=True)
+class _State:
+    """A photo before a vote. trusted: ids of its voters who have standing. is_decided: an admin voted."""
+
+    is_confirmed: bool
+    trusted: frozenset[int]
+    is_decided: bool
+
+
+def _state(session: Session, photo: Photo) -> _State:
+    found = tally.of(session, photo)
+    return _State(found.is_confirmed, found.trusted, found.decided is not None)
+
+
+def _outcome(session: Session, photo: Photo, before: _State, person: Person, votes_needed: float) -> Outcome:
+    """Accept what the votes say after one of them changed, here and where it moves somebody's standing."""
+    found = tally.of(session, photo)
+    changed = _accept(found, votes_needed)
+    is_alone = sum(len(side.people) for side in found.sides) < 2
+    if changed and not is_alone and (before.is_decided or found.decided is not None):
+        # What an admin accepts here is what the others are measured by, here and elsewhere.
+        session.flush()
+        found = tally.of(session, photo)
+    if found.is_confirmed != before.is_confirmed:
+        # A label that got standing, or lost it, is news to the trainer, though its name is the same.
+        photo.labelled_at, changed = now(), True
+    moved = before.trusted ^ found.trusted if before.is_decided or found.decided is not None else frozenset[int]()
+    if moved:
+        settle(session, session.scalars(_contested(moved)).all(), votes_needed)
+        changed = True
+    session.flush()
+    accepted = session.get(Label, photo.label_id) if photo.label_id else None
+    return Outcome(accepted, changed, found.is_question, person.id in found.waiting)
+
+
+def _accept(found: Tally, votes_needed: float) -> bool:
+    """Give the photo the label that its votes accept; whether that is a change."""
+    photo, accepted = found.photo, found.accepted(votes_needed)
+    if accepted == photo.label_id:
+        return False
+    photo.label_id, photo.labelled_at = accepted, now()
+    return True
+
+
+def _contested(people: Collection[int]) -> Select[int]:
+    """Photos without an admin's vote on which these people voted and not all votes name the accepted label."""
+    stands = Correction.photo_id == Photo.id, Correction.taken_back_at.is_(None)
+    differs = exists().where(*stands, Correction.label_id != Photo.label_id)
+    by_admin = exists().where(*stands, Correction.by_admin)
+    theirs = select(Correction.photo_id).where(Correction.person_id.in_(people), Correction.taken_back_at.is_(None))
+    return select(Photo.id).where(Photo.id.in_(theirs), ~by_admin, or_(Photo.label_id.is_(None), differs))
+
+
+def _is_disputed() -> ColumnElement[bool]:
+    """Whether somebody who is no admin says something else of a photo than its label."""
+    return exists().where(
+        Correction.photo_id == Photo.id,
+        Correction.taken_back_at.is_(None),
+        ~Correction.by_admin,
+        or_(Photo.label_id.is_(None), Correction.label_id != Photo.label_id),
+    )

@@ -4,6 +4,7 @@
     ├── SettingsError         a setting is missing, a placeholder or not understood
     ├── ImageError            these bytes are no photo we can use; `reason` says which kind of trouble
     ├── LabelError            this text can't be a label
+    ├── ReviewError           a photo can't be reviewed like this
     ├── StoreError            the photo and model store can't be read or written
     │   └── NotStored         the store has nothing under this key
     ├── DatabaseError         the database can't be reached or is not migrated
@@ -14,6 +15,8 @@
     ├── TrainingError         a training can't start or go on
     │   ├── AlreadyTraining   this classifier is being trained right now
     │   ├── Cancelled         somebody asked this training to stop
+    │   ├── Died              the process that taught ended in the middle
+    │   ├── Overtaken         another version became current in the middle
     │   └── Interrupted       the process is about to end; the training is taken up again
     └── PlatformError         a chat platform refused or could not be reached; `permanent` says which
 
@@ -46,6 +49,10 @@ class ImageError(SnaplabelError):
 
 class LabelError(SnaplabelError):
     """This text can't be a label."""
+
+
+class ReviewError(SnaplabelError):
+    """This photo can't be reviewed like this."""
 
 
 class StoreError(SnaplabelError):
@@ -86,6 +93,14 @@ class AlreadyTraining(TrainingError):
 
 class Cancelled(TrainingError):
     """The training was cancelled."""
+
+
+class Died(TrainingError):
+    """The training process died."""
+
+
+class Overtaken(TrainingError):
+    """Other versions became current again and again while this one was trained."""
 
 
 class Interrupted(TrainingError):

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from snaplabel import corrections
 from snaplabel.store import photo_key
 from snaplabel.tables import (
+    Act,
     Correction,
     Embedding,
     Message,
@@ -15,6 +16,7 @@ from snaplabel.tables import (
     Person,
     Photo,
     Prediction,
+    Suspect,
     TrainingPhoto,
     TrainingRun,
 )
@@ -62,12 +64,14 @@ def forget(session: Session, person: Person, *, keep_message_id: int, votes_need
         some = photo_ids[start : start + 500]
         versions |= _versions(session, some)
         answers |= {n for n in session.scalars(select(Message.answer_id).where(Message.photo_id.in_(some))) if n}
-        for table in (Embedding, Prediction, Correction, TrainingPhoto):
+        for table in (Embedding, Prediction, Correction, TrainingPhoto, Suspect, Act):
             session.execute(delete(table).where(table.photo_id.in_(some)))
+        session.execute(delete(Suspect).where(Suspect.other_photo_id.in_(some)))
         session.execute(update(Message).where(Message.photo_id.in_(some)).values(photo_id=None, state="gone"))
         session.execute(update(Photo).where(Photo.group_id.in_(some), Photo.id.not_in(some)).values(group_id=Photo.id))
         session.execute(delete(Photo).where(Photo.id.in_(some)))
     session.execute(update(TrainingRun).where(TrainingRun.person_id == person.id).values(person_id=None))
+    _leave_acts(session, person)
     posts = Message.person_id == person.id
     session.execute(update(Message).where(posts).values(payload=None, draft=None))
     session.execute(delete(Message).where(posts, Message.id != keep_message_id, Message.state == "gone"))
@@ -94,6 +98,14 @@ def _withdraw_votes(session: Session, person: Person, votes_needed: float) -> _W
             classifiers.add(photo.classifier_id)
     session.execute(delete(Correction).where(Correction.person_id == person.id))
     return _Withdrawn(votes, classifiers)
+
+
+def _leave_acts(session: Session, person: Person) -> None:
+    """What this person did as an admin stays in the log as somebody's who left, without the votes that it remembers."""
+    for act in session.scalars(select(Act).where(Act.person_id == person.id)):
+        act.person_id = None
+        kept = {name: fact for name, fact in act.facts.items() if name not in ("voter_id", "voted_at", "vote_before")}
+        act.facts = {**kept, "has_left": 1}
 
 
 def _versions(session: Session, photo_ids: list[int]) -> set[int]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snaplabel import voices
 from snaplabel.errors import ModelError
 from snaplabel.registry import Card
 from snaplabel.store import Store
@@ -75,11 +76,10 @@ def _verdict(card: Card, chances: Floats, distance: float, most: int) -> Verdict
         return Verdict(top, "unknown")
     if top[0][1] >= card.sure_at:
         return Verdict(top, "sure")
-    together = 0.0
-    for size, (_, chance) in enumerate(top[:MAX_SHORTLIST], start=1):
-        together += chance
-        if together >= card.shortlist:
-            return Verdict(top, "maybe", max(size, 2))
+    listed = voices.shortlist(top)
+    # Two labels that are all there are hold everything, whatever rounding makes of it.
+    if len(card.labels) <= listed or sum(chance for _, chance in top[:listed]) >= card.shortlist:
+        return Verdict(top, "maybe", listed)
     return Verdict(top, "unknown")
 
 

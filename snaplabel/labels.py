@@ -1,4 +1,4 @@
-"""Labels: what may be one, which one a person meant, and how many photos each has."""
+"""Labels: what may be one, which one a person meant, how many photos each has, and which two may be the same."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from snaplabel.errors import LabelError
-from snaplabel.tables import Label, Photo
+from snaplabel.tables import Alias, Label, Photo
 
 MAX_LENGTH = 40
 # A guess this close (rapidfuzz ratio, 0–100) is taken without asking; one this close is asked about.
@@ -66,33 +66,79 @@ def every(session: Session, classifier_id: int) -> Sequence[Label]:
     return session.scalars(query).all()
 
 
+def aliases(session: Session, classifier_id: int) -> dict[int, list[str]]:
+    """The other names of each label in use that has some, by label id, oldest first."""
+    query = select(Alias).join(Label, Label.id == Alias.label_id).where(Alias.classifier_id == classifier_id)
+    found: dict[int, list[str]] = {}
+    for alias in session.scalars(query.where(Label.archived_at.is_(None)).order_by(Alias.id)):
+        found.setdefault(alias.label_id, []).append(alias.name)
+    return found
+
+
+def final(session: Session, label_id: int) -> Label | None:
+    """The label for which this one counts: itself, or what it was merged into, in use or not."""
+    label = session.get(Label, label_id)
+    while label is not None and label.merged_into_id is not None:
+        label = session.get(Label, label.merged_into_id)
+    return label
+
+
+def in_use(session: Session, label_id: int | None) -> Label | None:
+    """The label by which this one goes now: itself, or what it was merged into; None when that is archived."""
+    label = final(session, label_id) if label_id is not None else None
+    return label if label is not None and label.archived_at is None else None
+
+
+def by_name(session: Session, classifier_id: int, name: str) -> Label | None:
+    """The label in use with this name or alias, however it is spelt; a near one does not count.
+
+    Raises LabelError where the text can't be a label at all.
+    """
+    return _named(session, classifier_id).get(key(clean(name)))
+
+
 def meant(session: Session, classifier_id: int, text: str) -> Meant:
-    """Which label `text` means. Raises LabelError where the text can't be a label at all."""
+    """Which label `text` means, by its name or an alias. Raises LabelError where the text can't be a label at all."""
     from rapidfuzz import fuzz, process
 
     wanted = key(clean(text))
-    known = {label.key: label for label in every(session, classifier_id)}
+    known = _named(session, classifier_id)
     if wanted in known:
         return Meant(known[wanted], is_sure=True)
-    near = process.extract(wanted, list(known), scorer=fuzz.ratio, limit=2, score_cutoff=CLOSE_ENOUGH)
+    near = process.extract(wanted, list(known), scorer=fuzz.ratio, limit=10, score_cutoff=CLOSE_ENOUGH)
     if not near:
         return Meant(None, is_sure=False)
     best, score, _ = near[0]
-    runner_up = near[1][1] if len(near) > 1 else 0.0
+    # Another name of the same label is no rival to it.
+    runner_up = max((other for name, other, _ in near if known[name].id != known[best].id), default=0.0)
     # "team a" and "team b" are one letter apart: a short name, or a second one as near, is never taken unasked.
     return Meant(known[best], is_sure=score >= SAME_ENOUGH and len(wanted) >= 5 and score - runner_up > 8)
 
 
+def _named(session: Session, classifier_id: int) -> dict[str, Label]:
+    """Keys of names and aliases → the labels in use."""
+    known = {label.key: label for label in every(session, classifier_id)}
+    query = select(Alias.key, Label).join(Label, Label.id == Alias.label_id)
+    query = query.where(Alias.classifier_id == classifier_id, Label.archived_at.is_(None))
+    called = {name: label for name, label in session.execute(query)}  # noqa: C416
+    return {**called, **known}
+
+
 def make(session: Session, classifier_id: int, name: str) -> Label:
-    """The label of this name, made (or brought back from the archive) when it is not there."""
+    """The label of this name or alias, made (or brought back from the archive) when it is not there."""
     name = clean(name)
     query = select(Label).where(Label.classifier_id == classifier_id, Label.key == key(name))
     label = session.scalar(query)
+    if label is None or label.archived_at is not None:
+        called = select(Alias.label_id).where(Alias.classifier_id == classifier_id, Alias.key == key(name))
+        alias_of = session.scalar(called)
+        label = (final(session, alias_of) if alias_of is not None else None) or label
     if label is None:
         label = Label(classifier_id=classifier_id, name=name, key=key(name))
         session.add(label)
         session.flush()
-    label.archived_at = None
+    if label.archived_at is not None:
+        label.archived_at = label.merged_into_id = None
     return label
 
 
@@ -109,3 +155,78 @@ def counts(session: Session, classifier_id: int) -> list[LabelCount]:
         exam = found.get((label.id, "exam"), 0)
         rows.append(LabelCount(label, found.get((label.id, "lesson"), 0) + exam, exam))
     return sorted(rows, key=lambda row: (-row.photos, row.label.name))
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Two labels that are spelt nearly alike; the one with fewer photos would be merged into the other."""
+
+    fewer: LabelCount
+    more: LabelCount
+
+
+# Names this alike (rapidfuzz ratio) may be one name with a typing error, if they are long enough.
+ALIKE = 90.0
+LONG_ENOUGH = 5
+
+
+def duplicates(session: Session, classifier_id: int) -> list[Duplicate]:
+    """Pairs of labels in use that may be the same: an English plural, or a small typing error.
+
+    Names that differ by a number or by a single letter standing alone ("team a", "team b") mean to differ.
+    """
+    from rapidfuzz import fuzz, process
+
+    # Most photos first, so that of each pair the one found later has fewer.
+    rows = counts(session, classifier_id)
+    keys = [row.label.key for row in rows]
+    found = []
+    for n, row in enumerate(rows):
+        others = process.extract(keys[n], keys[:n], scorer=fuzz.ratio, limit=None, score_cutoff=CLOSE_ENOUGH)
+        near = {place for _, score, place in others if _is_mistyped(keys[n], keys[place], score)}
+        near |= {place for _, _, place in others if _is_plural(keys[n], keys[place])}
+        more = [rows[place] for place in sorted(near) if not _mean_to_differ(row.label.name, rows[place].label.name)]
+        found += [Duplicate(row, other) for other in more[:1]]
+    return found
+
+
+def _is_mistyped(one: str, other: str, score: float) -> bool:
+    if min(len(one), len(other)) < LONG_ENOUGH:
+        return False
+    # Two neighbours changing places cost a ratio more than a letter too many does, and are as common.
+    swapped = [n for n, (left, right) in enumerate(zip(one, other, strict=False)) if left != right]
+    is_swap = (
+        len(one) == len(other)
+        and len(swapped) == 2
+        and swapped[1] == swapped[0] + 1
+        and one[swapped[0]] == other[swapped[1]]
+        and one[swapped[1]] == other[swapped[0]]
+    )
+    return score >= ALIKE or is_swap
+
+
+def _is_plural(one: str, other: str) -> bool:
+    """ant, ants; fox, foxes; butterfly, butterflies. No word of one or two letters."""
+    short, long = sorted((one, other), key=len)
+    if len(short) < 3:
+        return False
+    if short.endswith(("s", "x", "z", "ch", "sh")):
+        return long == short + "es"
+    if short.endswith("y") and short[-2] not in "aeiou":
+        return long == short[:-1] + "ies"
+    return long in (short + "s", short + "es")
+
+
+def _mean_to_differ(one: str, other: str) -> bool:
+    """Whether what tells two names apart is a number, or a letter that stands alone."""
+    mine, theirs = (_words(name) for name in (one, other))
+    if [ch for ch in "".join(mine) if ch.isdigit()] != [ch for ch in "".join(theirs) if ch.isdigit()]:
+        return True
+    apart = (set(mine) ^ set(theirs)) if len(mine) == len(theirs) or abs(len(mine) - len(theirs)) == 1 else set()
+    return any(len(word) == 1 or not set(word) - set("ivx") for word in apart)
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name without case, accents and punctuation."""
+    parts = (key(word) for word in name.replace("-", " ").replace("_", " ").split())
+    return [word for word in parts if word]

@@ -22,6 +22,8 @@ class Exam:
     error, low, high: share of wrong answers with its 95 % confidence interval, 0 to 1.
     by: "exam", or "cross-validation" while the exam is too small to tell.
     recall: label name → (right, asked). pairs: most confused, (truth, answer, times).
+    ece: expected calibration error; ece_by_chance: that of a perfectly calibrated model on as many photos. None: too
+    few photos to tell, or an older card.
     """
 
     error: float | None = None
@@ -31,6 +33,8 @@ class Exam:
     by: str = "exam"
     recall: dict[str, tuple[int, int]] = field(default_factory=dict)
     pairs: tuple[tuple[str, str, int], ...] = ()
+    ece: float | None = None
+    ece_by_chance: float | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,12 @@ PR_SET_PDEATHSIG = 1  # prctl(2); the wish survives exec
 def main() -> None:
     """argv: the parent's process id, then the program and its arguments."""
     parent, command = int(sys.argv[1]), sys.argv[2:]
+    tie(parent)
+    os.execv(command[0], command)  # noqa: S606  no shell is wanted
+
+
+def tie(parent: int) -> None:
+    """End this process when its parent, of this process id, does; only Linux can promise that."""
     if sys.platform == "linux":
         import ctypes
 
@@ -20,7 +26,6 @@ def main() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             sys.exit("its parent ended before it began")
-    os.execv(command[0], command)  # noqa: S606  no shell is wanted
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Trainings: asked for, claimed, watched and called off; at most one per classifier at a time, by a unique index."""
+"""Trainings: asked for, claimed, watched and called off.
+
+At most one refit and one fine-tune per classifier at a time, by a unique index.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,7 +34,7 @@ def ask(
     """A queued training; ring `train.run` with its id after the commit.
 
     kind: "refit" or "fine_tune". reason: "command", "corrections", "schedule", "threshold" or "cli".
-    answer_id: the message in which a chat watches it. Raises AlreadyTraining.
+    answer_id: the message in which a chat watches it. Raises AlreadyTraining when one of this kind is active.
     """
     run = TrainingRun(
         classifier_id=classifier_id, kind=kind, reason=reason, person_id=person_id, answer_id=answer_id, progress={}
@@ -44,11 +47,21 @@ def ask(
     return run
 
 
-def active(session: Session, classifier_id: int) -> TrainingRun | None:
-    """The training that is queued or running."""
-    return session.scalar(
-        select(TrainingRun).where(TrainingRun.classifier_id == classifier_id, TrainingRun.state.in_(ACTIVE_STATES))
-    )
+def active(session: Session, classifier_id: int, kind: str | None = None) -> TrainingRun | None:
+    """The training that is queued or running; of two, the fine-tune."""
+    query = select(TrainingRun).where(TrainingRun.classifier_id == classifier_id, TrainingRun.state.in_(ACTIVE_STATES))
+    if kind is not None:
+        query = query.where(TrainingRun.kind == kind)
+    found = session.scalars(query).all()
+    return min(found, key=lambda run: run.kind != "fine_tune", default=None)
+
+
+def left_behind(session: Session, classifier_id: int, kind: str) -> TrainingRun | None:
+    """A running training whose process died, and which nobody has taken up yet."""
+    run = active(session, classifier_id, kind)
+    if run is None or run.state != "running" or run.beat_at is None or run.beat_at >= _silent_since():
+        return None
+    return run
 
 
 def latest(session: Session, classifier_id: int, kind: str | None = None) -> TrainingRun | None:
@@ -64,8 +77,8 @@ def claim(session: Session, run_id: int) -> TrainingRun | None:
 
     One that died MAX_ATTEMPTS times is failed for good.
     """
-    silent = now() - timedelta(seconds=DEAD_AFTER_S)
-    free = (TrainingRun.state == "queued") | ((TrainingRun.state == "running") & (TrainingRun.beat_at < silent))
+    is_dead = (TrainingRun.state == "running") & (TrainingRun.beat_at < _silent_since())
+    free = (TrainingRun.state == "queued") | is_dead
     taken = session.execute(
         update(TrainingRun)
         .where(TrainingRun.id == run_id, free)
@@ -87,12 +100,17 @@ def report(session: Session, run_id: int, progress: dict[str, Any]) -> bool:
     return not session.scalar(select(TrainingRun.cancel_asked).where(TrainingRun.id == run_id))
 
 
-def put_back(session: Session, run_id: int) -> None:
-    """A running training whose process ends: it is queued again, and this was no try that failed."""
+def _silent_since() -> datetime:
+    """Who has said nothing since then is dead."""
+    return now() - timedelta(seconds=DEAD_AFTER_S)
+
+
+def put_back(session: Session, run_id: int, *, is_failure: bool = False) -> None:
+    """A running training that is left off: it is queued again. is_failure: this was one of its MAX_ATTEMPTS."""
     session.execute(
         update(TrainingRun)
         .where(TrainingRun.id == run_id, TrainingRun.state == "running")
-        .values(state="queued", attempts=TrainingRun.attempts - 1)
+        .values(state="queued", attempts=TrainingRun.attempts - (0 if is_failure else 1))
         .execution_options(synchronize_session=False)
     )
 
@@ -116,7 +134,7 @@ def finish(
 
 
 def cancel(session: Session, classifier_id: int) -> TrainingRun | None:
-    """Ask the active training to stop; it stops at its next report. None when there is none."""
+    """Ask the active training, of two the fine-tune, to stop; it does at its next report. None when there is none."""
     run = active(session, classifier_id)
     if run is not None:
         run.cancel_asked = True
@@ -131,7 +149,7 @@ def due(session: Session, classifier: Classifier, *, every_h: float, after_label
     Never when nothing was taught since the last one. The clock of a new classifier starts when it was made.
     """
     taught = corrections.since(session, classifier.id, _counted_from(session, classifier.id))
-    if not taught or active(session, classifier.id) is not None:
+    if not taught or active(session, classifier.id, "fine_tune") is not None:
         return None
     if after_labels and taught >= after_labels:
         return "threshold"

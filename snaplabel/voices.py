@@ -13,6 +13,10 @@ REFUSALS = {
     "trouble": "Something went wrong on my side with this photo. Please send it again.",
 }
 
+WHAT_IS_IT = "What is it? Press a button, or reply with its label."
+# "One of these" names two labels that hold at least so much together, else three.
+TWO_HOLD = 0.95
+
 
 def percent(share: float) -> str:
     """0.934 → "93 %"; never 100 % for what is not certain."""
@@ -32,14 +36,15 @@ def guess(voice: str, top: Sequence[tuple[str, float]], shortlist: int) -> tuple
         return "I haven't learnt anything yet", "Reply with what this photo shows, and I start learning."
     if voice == "sure":
         return f"{top[0][0]}, quite sure", percent(top[0][1])
-    chances = ", ".join(f"{name} {percent(chance)}" for name, chance in top[: max(2, shortlist)])
+    named = [name for name, _ in top[: max(2, shortlist)]]
     if voice == "maybe" and len(top) > 1:
-        return either([name for name, _ in top[:shortlist]]), chances
+        return either(named), ", ".join(f"{name} {percent(chance)}" for name, chance in top[: max(2, shortlist)])
     if voice == "maybe":
         return f"{top[0][0]}, I think", percent(top[0][1])
-    return "I don't know this one", f"Nearest: {chances}. What is it? Press a button, or reply with its label."
+    # No percentages: they compare the labels with each other, and one may well hold 99 % of what none of them explains.
+    return "I don't know this one", f"Nearest: {either(named)}. {WHAT_IS_IT}"
 
 
-def shortlist(top: Sequence[tuple[str, float]]) -> int:
-    """How many of the first labels "one of these" names: two, or three where two hold less than 90 % together."""
-    return 3 if len(top) > 2 and top[0][1] + top[1][1] < 0.9 else min(2, len(top))
+def shortlist(top: Sequence[tuple[object, float]]) -> int:
+    """How many of the first labels "one of these" names: two, or three where two hold too little together."""
+    return 3 if len(top) > 2 and top[0][1] + top[1][1] < TWO_HOLD else min(2, len(top))

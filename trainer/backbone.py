@@ -1,5 +1,6 @@
 """Backbones: where a new classifier's network comes from, and its model of version 0 that knows no labels yet."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 FALLBACK = Preparation(resize=256, crop=224)
+# Photos are shown to a pretrained network this much larger than it saw them in training.
+LARGER = 8 / 7
 
 
 def ensure(
@@ -68,16 +71,24 @@ def start(
     if settings.weights is None and (known := _made_before(database, store, settings.backbone)):
         return known
     try:
-        path = weights.find(settings)
-        version = weights.version_of(settings.backbone, path)
-        if store.has(f"{backbones.folder(version)}/card.json"):
-            return backbones.load_card(store, version)
-        return _from_file(store, settings, path, version)
+        return of_weights(store, settings)
     except WeightsError as error:
         if settings.weights is not None:
             raise
         say(f"{error} Until then the network starts from nothing and learns with a full training.")
         return _from_chance(store, settings.backbone, recipe)
+
+
+def of_weights(store: Store, settings: Settings) -> BackboneCard:
+    """The backbone of the given weights, or of torchvision's, in the store; made only when it is not there yet.
+
+    Raises WeightsError, ModelError, StoreError.
+    """
+    path = weights.find(settings)
+    version = weights.version_of(settings.backbone, path)
+    if store.has(f"{backbones.folder(version)}/card.json"):
+        return backbones.load_card(store, version)
+    return _from_file(store, settings, path, version)
 
 
 def _from_file(store: Store, settings: Settings, path: Path, version: str) -> BackboneCard:
@@ -93,7 +104,7 @@ def _from_file(store: Store, settings: Settings, path: Path, version: str) -> Ba
         raise WeightsError(f"The weights in {path.name} do not fit {settings.backbone}: {what}.")
     network.load_state_dict(there, strict=False)
     source = path.name if settings.weights is not None else f"torchvision {path.name}"
-    card = BackboneCard(version, settings.backbone, dimension, preparation(settings.backbone), True, source)
+    card = BackboneCard(version, settings.backbone, dimension, preparation(settings.backbone, network), True, source)
     networks.save(store, network.eval(), card)
     return card
 
@@ -102,15 +113,36 @@ def _is_optional(name: str) -> bool:
     return name.endswith("num_batches_tracked") or name.startswith(("aux", "Aux"))
 
 
-def preparation(architecture: str) -> Preparation:
-    """How torchvision prepares photos for the pretrained weights of this architecture."""
+def preparation(architecture: str, network: "nn.Module") -> Preparation:
+    """How photos are prepared for the pretrained weights of this architecture: as torchvision does, but a seventh larger
+    and without a border cut off.
+
+    Networks that saw objects enlarged by random crops know them best a little larger than in training (Touvron et al.
+    2019). Those that take one size only, as transformers do, keep theirs.
+    """
     from torchvision.models import get_model_weights
 
     try:
         preset = get_model_weights(architecture).DEFAULT.transforms()
-        return Preparation(preset.resize_size[0], preset.crop_size[0], tuple(preset.mean), tuple(preset.std))
     except (ValueError, AttributeError):
         return FALLBACK
+    found = Preparation(preset.resize_size[0], preset.crop_size[0], tuple(preset.mean), tuple(preset.std))
+    larger = round(found.crop * LARGER / 32) * 32
+    if not _takes(network, larger):
+        return found
+    return replace(found, resize=larger, crop=larger)
+
+
+def _takes(network: "nn.Module", side: int) -> bool:
+    """Whether a network takes pictures of this size."""
+    import torch
+
+    try:
+        with torch.no_grad(), networks.one_thread():
+            network.eval()(torch.zeros(1, 3, side, side))
+    except (AssertionError, RuntimeError):
+        return False
+    return True
 
 
 def _from_chance(store: Store, architecture: str, recipe: Recipe) -> BackboneCard:
@@ -197,19 +229,36 @@ def _register(database: Database, store: Store, classifier_id: int, backbone: Ba
 
 
 def model_key(classifier_id: int, version: int) -> str:
-    """Key in the store under which a model's head and card lie."""
-    return f"models/{classifier_id}/{version}"
+    """A key in the store under which a model's head and card may lie; nobody else is given the same one.
+
+    Two processes may both believe that theirs is the next version; only one gets it, and no file is ever written over.
+    """
+    return f"models/{classifier_id}/{version}-{secrets.token_hex(4)}"
 
 
-def base(database: Database, store: Store, settings: Settings, classifier_id: int, recipe: Recipe) -> BackboneCard:
-    """The backbone that a fine-tune starts from: the classifier's first one, so that each starts from the same.
+def base(database: Database, store: Store, classifier_id: int) -> BackboneCard:
+    """The backbone that each fine-tune of a classifier starts from: its first one. Raises ModelError, StoreError.
 
-    One that knows nothing gives way to given weights. Raises ModelError, WeightsError, StoreError.
+    Where it `gives_way`, the given weights are started from instead.
     """
     with database.read() as session:
         query = select(Model.backbone).where(Model.classifier_id == classifier_id, Model.kind == "backbone")
         first = session.scalars(query.order_by(Model.version.desc()).limit(1)).one()
-    card = backbones.load_card(store, first)
-    if card.is_pretrained or settings.weights is None:
-        return card
-    return start(database, store, settings, lambda _: None, recipe)
+    return backbones.load_card(store, first)
+
+
+def gives_way(base: BackboneCard, settings: Settings) -> bool:
+    """Whether the next full training starts from given weights: the classifier's first backbone knew nothing."""
+    return not base.is_pretrained and settings.weights is not None
+
+
+def unused_weights(database: Database, store: Store, settings: Settings, current: Model) -> str | None:
+    """The file name of weights that were given after this classifier was taught without them; None: there are none.
+
+    Only a full training takes them up. Raises ModelError, StoreError.
+    """
+    if settings.weights is None or not current.card["labels"]:
+        return None
+    first, here = base(database, store, current.classifier_id), backbones.load_card(store, current.backbone)
+    is_taken_up = here.is_pretrained and here.source != f"fine-tuned from {first.version}"
+    return settings.weights.name if gives_way(first, settings) and not is_taken_up else None

@@ -4,23 +4,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snaplabel import voices
 from snaplabel.heads import MAX_SHORTLIST, Floats, probabilities
-from trainer.dataset import Ints
+from trainer.dataset import Bools, Ints
 from trainer.fit import log_loss, one_hot, unit
 from trainer.recipe import Calibration
 
 # Worth of the belief that logits are calibrated as they are, in photos.
-PRIOR_PHOTOS = 4.0
+PRIOR_PHOTOS = 16.0
+# A threshold of 1 would read as "100 %".
+HIGHEST = 0.999
 
 
 @dataclass(frozen=True)
 class Calibrated:
     """What `heads.judge` needs beside the head; see `registry.Card`."""
 
-    temperature: float = 1.0
-    sure_at: float = 0.95
-    shortlist: float = 0.8
-    stranger_at: float | None = None
+    temperature: float
+    sure_at: float
+    shortlist: float
+    stranger_at: float | None
 
 
 def calibrate(logits: Floats, truth: Ints, distances: Floats, recipe: Calibration) -> Calibrated:
@@ -31,7 +34,7 @@ def calibrate(logits: Floats, truth: Ints, distances: Floats, recipe: Calibratio
     """
     stranger_at = stranger(distances, recipe)
     if not len(truth):
-        return Calibrated(sure_at=recipe.unknown_sure, stranger_at=stranger_at)
+        return Calibrated(1.0, recipe.unproven_sure, recipe.unproven_listed, stranger_at)
     warmth = temperature(logits, truth)
     chances = probabilities(logits, warmth)
     sure_at = least_sure(chances, truth, recipe)
@@ -53,45 +56,61 @@ def temperature(logits: Floats, truth: Ints) -> float:
 
 
 def least_sure(chances: Floats, truth: Ints, recipe: Calibration) -> float:
-    """Smallest probability from which on answers are right often enough.
-
-    Shares are counted as (right + 1) / (answers + 2), so that fewer than 18 right answers in a row prove nothing; then
-    the calibrated probability itself must be high enough.
-    """
-    best = chances.max(axis=1)
-    order = np.argsort(-best, kind="stable")
-    right = np.cumsum(chances.argmax(axis=1)[order] == truth[order])
-    share = (right + 1) / (np.arange(1, len(truth) + 1) + 2)
-    good = np.flatnonzero(share >= recipe.sure_right)
-    if not len(good):
-        return recipe.unknown_sure
-    return float(np.clip(best[order][good[-1]], recipe.least_sure, recipe.unknown_sure))
+    """Smallest probability from which on answers are right often enough; chances: float32 (M, labels)."""
+    right = chances.argmax(axis=1) == truth
+    return _least(chances.max(axis=1), right, recipe.sure_right, recipe.least_sure, recipe.unproven_sure, recipe)
 
 
 def least_listed(chances: Floats, truth: Ints, sure_at: float, recipe: Calibration) -> float:
-    """Smallest probability that the first few labels must hold together for "one of these" to be right often enough."""
+    """Smallest probability that the listed labels must hold together for "one of these" to be right often enough.
+
+    The list is the one that people see, `voices.shortlist`; only photos with no sure answer count.
+    """
     doubtful = chances.max(axis=1) < sure_at
     order = np.argsort(-chances[doubtful], axis=1, kind="stable")[:, :MAX_SHORTLIST]
-    together = np.cumsum(np.take_along_axis(chances[doubtful], order, axis=1), axis=1)
+    shown = np.take_along_axis(chances[doubtful], order, axis=1)
+    is_two = shown[:, :2].sum(axis=1) >= voices.TWO_HOLD
+    shown[is_two, 2:] = 0.0
     hit = order == truth[doubtful][:, None]
-    for least in (0.5, 0.6, 0.7, 0.8):
-        listed = together[:, -1] >= least
-        size = np.maximum((together[listed] < least).sum(axis=1) + 1, 2)
-        held = (hit[listed] & (np.arange(order.shape[1])[None] < size[:, None])).any(axis=1)
-        if (held.sum() + 1) / (len(held) + 2) >= recipe.listed_right:
-            return least
-    return Calibrated.shortlist
+    hit[is_two, 2:] = False
+    together, held = shown.sum(axis=1), hit.any(axis=1)
+    return _least(together, held, recipe.listed_right, recipe.least_listed, recipe.unproven_listed, recipe)
 
 
-def own_distances(embeddings: Floats, truth: Ints, groups: Ints, labels: int) -> Floats:
+def _least(chances: Floats, hit: Bools, share: float, lowest: float, unproven: float, recipe: Calibration) -> float:
+    """Smallest threshold from which on `share` of the answers are hits; chances: float32 (M,), hit: (M,).
+
+    Proven is a share whose lower bound is high enough (Jeffreys; 27 hits without a miss prove 95 % with a certainty of
+    90 %). Where nothing is proven it is `unproven`, or more where the upper bound of the share seen there is too low.
+    """
+    # scipy.stats would say the same, half a second of importing later.
+    from scipy.special import betaincinv
+
+    order = np.argsort(-chances, kind="stable")
+    ranked, many = chances[order], np.arange(1, len(order) + 1)
+    hits = np.cumsum(hit[order])
+    # A threshold takes in all answers of the same probability.
+    is_end = np.append(np.diff(ranked) != 0, True)[: len(ranked)]
+    low, high = (betaincinv(hits + 0.5, many - hits + 0.5, side) for side in (1 - recipe.certainty, recipe.certainty))
+    proven, here = ranked[is_end & (low >= share)], ranked >= unproven
+    careful = unproven
+    if here.any() and high[here][-1] < share:
+        possible = ranked[is_end & here & (high >= share)]
+        careful = possible[-1] if len(possible) else np.nextafter(ranked[~hit[order]][0], np.float32(2))
+    found = min(careful, proven[-1]) if len(proven) else careful
+    return float(np.clip(found, lowest, HIGHEST))
+
+
+def own_distances(embeddings: Floats, truth: Ints, groups: Ints) -> Floats:
     """Cosine distance of each photo to the nearest centre made without the photo's own group; float32 (M,).
 
     Photos whose group is all that their label has are left out: nothing says how far a second one would lie.
     """
-    directions = unit(embeddings)
+    directions, labels = unit(embeddings), int(truth.max()) + 1
     total = one_hot(truth, labels).T @ directions
     distances = 1.0 - directions @ unit(total).T
-    names, group = np.unique(groups, return_inverse=True)
+    # A group that people gave two labels to is taken out of each label's photos by its own.
+    names, group = np.unique(groups * labels + truth, return_inverse=True)
     own = np.zeros((len(names), directions.shape[1]), np.float32)
     np.add.at(own, group, directions)
     rest = total[truth] - own[group]

@@ -20,7 +20,8 @@ class Candidate:
     """A head that may become the next model.
 
     taught: (labels,), rows of the data's labels in the order of the head's rows. truth, answers: (asked,), what `exam`
-    was scored on, rows of the data's labels. exam_answers: (exam photos,), its answers to the exam photos.
+    was scored on, rows of the data's labels; chances: (asked,), the probabilities of those answers; asked: (asked,),
+    the photos' rows in the data, or UNKNOWN. exam_answers: (exam photos,), its answers to the exam photos.
     """
 
     head: Head
@@ -30,6 +31,8 @@ class Candidate:
     exam: Exam
     truth: Ints
     answers: Ints
+    chances: Floats
+    asked: Ints
     exam_answers: Ints
 
 
@@ -62,20 +65,29 @@ def make(data: Dataset, embeddings: Floats, recipe: Recipe, by: Taught | None = 
     exam_logits, exam_truth = fitted.head.logits(embeddings[data.is_exam]), data.truth[data.is_exam]
     exam_answers = taught[exam_logits.argmax(axis=1)]
     known = np.isin(exam_truth, taught)
+    exam_rows = np.flatnonzero(data.is_exam)
     on_exam = exam_logits[known], np.searchsorted(taught, exam_truth[known])
     if by is None:
-        unseen = fitted.logits, truth[fitted.asked]
-        distances = calibrate.own_distances(embeddings[lesson], truth, groups, len(taught))
+        unseen, unseen_rows = (fitted.logits, truth[fitted.asked]), np.flatnonzero(lesson)[fitted.asked]
+        evidence, distances = _joined(on_exam, unseen), calibrate.own_distances(embeddings[lesson], truth, groups)
     else:
-        unseen = _joined(on_exam, (by.logits, by.truth))
-        distances = np.concatenate([by.distances, fitted.head.distance(embeddings[data.is_exam][known])])
-    enough = known.sum() >= recipe.calibration.exam_photos
-    calibrated = calibrate.calibrate(*(on_exam if enough else unseen), distances, recipe.calibration)
-    asked, answers, how = exam_truth, exam_answers, "exam"
+        unseen = evidence = _joined(on_exam, (by.logits, by.truth))
+        unseen_rows = np.concatenate([exam_rows[known], np.full(len(by.truth), judge.UNKNOWN)])
+        distances = by.distances
+    distances = np.concatenate([distances, fitted.head.distance(embeddings[data.is_exam][known])])
+    # A fifth of few photos proves little: what the cross-validation says of the lessons counts as well.
+    calibrated = calibrate.calibrate(*evidence, distances, recipe.calibration)
+    logits, asked, how = exam_logits, exam_rows, "exam"
+    right = exam_truth
     if judge.is_too_small(exam_truth, taught) and len(unseen[1]) > len(exam_truth):
-        asked, answers, how = taught[unseen[1]], taught[unseen[0].argmax(axis=1)], "cross-validation"
-    exam = judge.examine(asked, answers, names(data), how)
-    return Candidate(fitted.head, taught, calibrated, fitted.weight_decay, exam, asked, answers, exam_answers)
+        logits, asked, how = unseen[0], unseen_rows, "cross-validation"
+        right = taught[unseen[1]]
+    answers = taught[logits.argmax(axis=1)]
+    chances: Floats = heads.probabilities(logits, calibrated.temperature).max(axis=1)
+    exam = judge.examine(right, answers, names(data), how, chances)
+    return Candidate(
+        fitted.head, taught, calibrated, fitted.weight_decay, exam, right, answers, chances, asked, exam_answers
+    )
 
 
 def _joined(one: tuple[Floats, Ints], other: tuple[Floats, Ints]) -> tuple[Floats, Ints]:
@@ -97,17 +109,26 @@ def names(data: Dataset) -> tuple[str, ...]:
 
 
 def answers_of(store: Store, model: Model, data: Dataset, embeddings: Floats) -> Ints | None:
-    """What a published model says of photos: rows of the data's labels, UNKNOWN for a label no longer there; (N,).
+    """What a published model says of photos, as `said_by`, without the probabilities."""
+    said = said_by(store, model, data, embeddings)
+    return said[0] if said is not None else None
 
-    embeddings: float32 (N, dimension), by that model's backbone. None: the model knows no labels.
+
+def said_by(store: Store, model: Model, data: Dataset, embeddings: Floats) -> tuple[Ints, Floats] | None:
+    """What a published model says of photos, and the probabilities of those answers; both (N,).
+
+    Answers are rows of the data's labels, UNKNOWN for a label no longer there; one that was merged into another since
+    counts as that one. embeddings: float32 (N, dimension), by that model's backbone. None: the model knows no labels.
     Raises ModelError, StoreError.
     """
     card = Card.from_json(model.card)
     if not card.labels:
         return None
-    place = {label_id: row for row, (label_id, _) in enumerate(data.labels)}
-    rows = np.array([place.get(label_id, judge.UNKNOWN) for label_id, _ in card.labels], np.int64)
     if not len(embeddings):
-        return np.zeros(0, np.int64)
-    found: Ints = rows[heads.load(store, model.key, card).logits(embeddings).argmax(axis=1)]
-    return found
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    place = {label_id: row for row, (label_id, _) in enumerate(data.labels)}
+    place |= {label_id: place[into] for label_id, into in data.merged if into in place}
+    rows = np.array([place.get(label_id, judge.UNKNOWN) for label_id, _ in card.labels], np.int64)
+    logits = heads.load(store, model.key, card).logits(embeddings)
+    chances: Floats = heads.probabilities(logits, card.temperature).max(axis=1)
+    return rows[logits.argmax(axis=1)], chances

@@ -1,7 +1,9 @@
 """The clock: refits after corrections, full trainings when they are due, and whatever a lost bell left lying."""
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -59,16 +61,20 @@ def _has_news(session: Session, classifier_id: int) -> bool:
     return not any(model is not None and is_known(model, data) for model in (newest, here))
 
 
-def due(context: Context) -> None:
-    """What the clock asks for: trainings nobody took, full ones that are due, refits that nobody rang for."""
+def due(context: Context, begin: Callable[[int], None] | None = None) -> None:
+    """What the clock asks for: trainings nobody took, full ones that are due, refits that nobody rang for.
+
+    begin: takes a run's id and carries it out, or sees that it is; None: here and now.
+    """
+    begin = begin or partial(execute, context)
     for run_id in _waiting(context):
-        execute(context, run_id)
+        begin(run_id)
     with context.database.read() as session:
         classifiers = session.scalars(select(Classifier).order_by(Classifier.id)).all()
     for classifier in classifiers:
         asked = _ask_fine_tune(context, classifier)
         if asked is not None:
-            execute(context, asked)
+            begin(asked)
         with context.database.read() as session:
             changed = _changed(session, classifier.id) and not _failed_lately(session, classifier.id, "refit")
         if changed:

@@ -33,7 +33,7 @@ def train(
     full: fine-tune the whole network; else only the head is refitted.
     embed(database, store, settings, photo ids, backbone version, on_done): makes and stores the embeddings of these
     photos, and tells on_done how many are done.
-    Raises AlreadyTraining, ModelError, StoreError.
+    A training whose process died in the middle is gone on with. Raises AlreadyTraining, ModelError, StoreError.
     """
     out = console or Console()
     database, store = Database(settings.database), Store(settings.store)
@@ -47,9 +47,11 @@ def train(
         def warn(sentence: str) -> None:
             out.print(sentence, style="yellow", soft_wrap=True)
 
-        backbone.ensure(database, store, settings, found.id, warn, made)
-        with database.begin() as session:
-            run_id = trainings.ask(session, found.id, "fine_tune" if full else "refit", "cli").id
+        current = backbone.ensure(database, store, settings, found.id, warn, made)
+        unused = backbone.unused_weights(database, store, settings, current)
+        if unused is not None and not full:
+            warn(f"{unused} was given after {classifier} was taught without it; `snaplabel train --full` takes it up.")
+        run_id = _ask(database, found.id, "fine_tune" if full else "refit")
 
         def embed_here(photo_ids: Sequence[int], backbone_version: str, on_done: Callable[[int], None]) -> None:
             embed(database, store, settings, photo_ids, backbone_version, on_done)
@@ -63,6 +65,16 @@ def train(
         return _tell(out, over)
     finally:
         database.close()
+
+
+def _ask(database: Database, classifier_id: int, kind: str) -> int:
+    """A new run's id, or that of one whose process died. Raises AlreadyTraining."""
+    with database.read() as session:
+        left = trainings.left_behind(session, classifier_id, kind)
+    if left is not None:
+        return left.id
+    with database.begin() as session:
+        return trainings.ask(session, classifier_id, kind, "cli").id
 
 
 def _bar(out: Console) -> Progress:
@@ -99,7 +111,7 @@ def _tell(out: Console, over: TrainingRun) -> int:
     for line in lines(over.progress):
         out.print(line, highlight=False, soft_wrap=True)
     if over.picture:
-        out.print(f"Confusion matrix: {over.picture} in the store.", highlight=False, soft_wrap=True)
+        out.print("`snaplabel report` says more; --out DIR takes its picture along.", highlight=False, soft_wrap=True)
     return 0
 
 

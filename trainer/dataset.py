@@ -5,15 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from snaplabel import backbones
+from snaplabel import backbones, corrections
 from snaplabel.heads import Floats
+from snaplabel.labels import in_use
 from snaplabel.tables import Embedding, Label, Photo, TrainingPhoto
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+# So few photos are named in a query; of more than that all are read.
+ONE_BY_ONE = 500
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,9 @@ class Dataset:
 
     labels: (label id, name) of every label that has a photo. truth: (N,), row of the photo's label in `labels`.
     groups: (N,), photos with the same number are near-duplicates or one burst. is_exam: (N,).
-    fingerprint: sha256 over the photos' bytes, labels and sides: equal where there is nothing new to learn.
+    fingerprint: sha256 over the photos' bytes, labels and sides, and whether somebody of standing vouches for the
+    label: equal where there is nothing new to learn.
+    merged: (label id, id of the label that it was merged into): a model from before the merge still says the first.
     """
 
     labels: tuple[tuple[int, str], ...]
@@ -32,6 +37,7 @@ class Dataset:
     groups: Ints
     is_exam: Bools
     fingerprint: str
+    merged: tuple[tuple[int, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.photo_ids)
@@ -46,6 +52,7 @@ class Dataset:
             self.groups[kept],
             self.is_exam[kept],
             self.fingerprint,
+            self.merged,
         )
 
     def taught(self) -> Ints:
@@ -54,17 +61,21 @@ class Dataset:
 
 
 def read(session: Session, classifier_id: int) -> Dataset:
-    """All labelled photos whose label is in use and whose bytes can be read."""
+    """All labelled photos whose label is in use, whose bytes can be read, and that no reviewer took out."""
     query = (
         select(Photo.id, Photo.sha256, Photo.group_id, Photo.split, Label.id, Label.name, Label.key)
         .join(Label, Label.id == Photo.label_id)
         .where(Photo.classifier_id == classifier_id, Photo.unreadable.is_(None), Label.archived_at.is_(None))
+        .where(Photo.removed_at.is_(None))
         .order_by(Photo.id)
     )
     rows = session.execute(query).all()
     labels = tuple(sorted({(row[4], row[5]) for row in rows}))
     place = {label_id: n for n, (label_id, _) in enumerate(labels)}
-    facts = sorted(f"{row[1]}/{row[6]}/{row[3]}" for row in rows)
+    gone = select(Label.id).where(Label.classifier_id == classifier_id, Label.merged_into_id.is_not(None))
+    into = [(label_id, in_use(session, label_id)) for label_id in session.scalars(gone.order_by(Label.id))]
+    unsure = corrections.unconfirmed(session, classifier_id)
+    facts = sorted(f"{row[1]}/{row[6]}/{row[3]}{'?' if row[0] in unsure else ''}" for row in rows)
     return Dataset(
         labels=labels,
         photo_ids=np.array([row[0] for row in rows], np.int64),
@@ -73,6 +84,7 @@ def read(session: Session, classifier_id: int) -> Dataset:
         groups=np.array([row[2] or row[0] for row in rows], np.int64),
         is_exam=np.array([row[3] == "exam" for row in rows], np.bool_),
         fingerprint=hashlib.sha256("\n".join(facts).encode()).hexdigest(),
+        merged=tuple((label_id, label.id) for label_id, label in into if label is not None),
     )
 
 
@@ -81,11 +93,12 @@ def embeddings(session: Session, data: Dataset, classifier_id: int, backbone: st
 
     Returns float32 (M, dimension) of the photos that have one, in the order of `data`, and (N,) saying which those are.
     """
-    query = (
-        select(Embedding.photo_id, Embedding.vector)
-        .join(Photo, Photo.id == Embedding.photo_id)
-        .where(Photo.classifier_id == classifier_id, Photo.label_id.is_not(None), Embedding.backbone == backbone)
-    )
+    query = select(Embedding.photo_id, Embedding.vector).where(Embedding.backbone == backbone)
+    if len(data) <= ONE_BY_ONE:
+        query = query.where(Embedding.photo_id.in_(data.photo_ids.tolist()))
+    else:
+        query = query.join(Photo, Photo.id == Embedding.photo_id)
+        query = query.where(Photo.classifier_id == classifier_id, Photo.label_id.is_not(None))
     found = {photo_id: vector for photo_id, vector in session.execute(query)}  # noqa: C416
     there = np.array([photo_id in found for photo_id in data.photo_ids.tolist()], np.bool_)
     vectors = [found[photo_id] for photo_id in data.photo_ids[there].tolist()]
@@ -114,12 +127,24 @@ def record(session: Session, data: Dataset, classifier_id: int, version: int) ->
             .values(last_version=version - 1)
             .execution_options(synchronize_session=False)
         )
-    begun = [(photo_id, label_id) for photo_id, label_id in now.items() if before.get(photo_id) != label_id]
-    session.add_all(
-        TrainingPhoto(photo_id=photo_id, first_version=version, label_id=label_id) for photo_id, label_id in begun
-    )
-    session.flush()
-    return len(ended) + len(begun)
+    begun = [photo_id for photo_id, label_id in now.items() if before.get(photo_id) != label_id]
+    there = _there(session, begun)
+    fresh = [
+        {"photo_id": photo_id, "first_version": version, "label_id": now[photo_id]}
+        for photo_id in begun
+        if photo_id in there
+    ]
+    if fresh:
+        session.execute(insert(TrainingPhoto), fresh)
+    return len(ended) + len(fresh)
+
+
+def _there(session: Session, photo_ids: list[int]) -> set[int]:
+    """Those of the photos that nobody has erased meanwhile."""
+    found: set[int] = set()
+    for start in range(0, len(photo_ids), 500):
+        found.update(session.scalars(select(Photo.id).where(Photo.id.in_(photo_ids[start : start + 500]))))
+    return found
 
 
 def store_embeddings(session: Session, backbone: str, photo_ids: list[int], vectors: Floats) -> None:
@@ -129,9 +154,10 @@ def store_embeddings(session: Session, backbone: str, photo_ids: list[int], vect
         part = photo_ids[start : start + 500]
         query = select(Embedding.photo_id).where(Embedding.backbone == backbone, Embedding.photo_id.in_(part))
         there.update(session.scalars(query))
-    session.add_all(
-        Embedding(photo_id=photo_id, backbone=backbone, vector=backbones.to_bytes(vector))
+    fresh = [
+        {"photo_id": photo_id, "backbone": backbone, "vector": backbones.to_bytes(vector)}
         for photo_id, vector in zip(photo_ids, vectors, strict=True)
         if photo_id not in there
-    )
-    session.flush()
+    ]
+    if fresh:
+        session.execute(insert(Embedding), fresh)

@@ -1,232 +1,203 @@
-"""Fine-tune: the whole network is taught, then stored, examined and compared like any other candidate."""
+"""Fine-tune: a process of its own teaches the whole network; what it made is examined like any other candidate.
 
-from dataclasses import asdict, replace
+Hours may pass while it is taught, and corrections go on being learnt: the exam is taken with the labels as they are
+then, against the model that is current then. No torch is imported here.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sqlalchemy import select
 
-from snaplabel import backbones
-from snaplabel.backbones import BackboneCard, Preparation
+from snaplabel import trainings
 from snaplabel.database import Database
-from snaplabel.heads import Floats, Head
-from snaplabel.settings import Settings
-from snaplabel.store import Store
-from snaplabel.tables import Model, TrainingRun
-from trainer import backbone, candidate, dataset, fit, judge, report, teach
-from trainer import network as networks
+from snaplabel.errors import TrainingError
+from snaplabel.heads import Floats
+from snaplabel.tables import Photo, TrainingRun
+from trainer import backbone, candidate, child, dataset, fit, job, judge, report
 from trainer.candidate import Taught
-from trainer.dataset import Bools, Dataset, Ints
+from trainer.dataset import Dataset, Ints
+from trainer.job import Job, Outcome
 from trainer.judge import Decision
-from trainer.pictures import Pictures
+from trainer.material import Material, embedded
 from trainer.progress import Progress
 from trainer.publish import Step
-from trainer.recipe import FineTune, Recipe
-from trainer.teach import Epoch, Lesson
+from trainer.recipe import Recipe
 
 if TYPE_CHECKING:
-    from torch import nn
+    from trainer.run import Context
+
+# The logit of a label that the head of held-out photos had never heard of, below the least of the others.
+UNHEARD_OF = 10.0
 
 
-def step(
-    database: Database,
-    store: Store,
-    settings: Settings,
-    recipe: Recipe,
-    run: TrainingRun,
-    progress: Progress,
-    current: Model,
-    data: Dataset,
-    vectors: Floats,
-) -> Step:
-    """Teach a network from the classifier's first backbone; everything of a new version, ready to be registered.
+@dataclass(frozen=True)
+class Made:
+    """A network that was taught: the job as it was given, and what came of it."""
 
-    vectors: float32 (N, dimension), of `data` by the current model's backbone. Writes the new backbone and its
-    embeddings; a checkpoint in the home folder lives until the teaching is over.
-    Raises Cancelled, ModelError, StoreError.
+    job: Job
+    outcome: Outcome
+
+
+def teach(context: "Context", run: TrainingRun, progress: Progress, here: Material) -> Made:
+    """Have a network taught from the classifier's first backbone; it and its embeddings are stored afterwards.
+
+    A job that was begun before is gone on with, on the photos and labels of then.
+    Raises Cancelled, Interrupted, Died, TrainingError.
     """
     progress.tell(step="reading the photos", done=0.02)
-    base = backbone.base(database, store, settings, current.classifier_id, recipe)
-    numbers = recipe.fine_tune if base.is_pretrained else recipe.scratch
-    preparation = _preparation(base, numbers)
-    data, vectors, pictures = _pictures(store, data, vectors, preparation)
-    folder = settings.home / "checkpoints"
-    try:
-        network, _ = networks.load(store, base.version)
-        learn, hold_out = split(data, numbers, recipe)
-        truth = np.searchsorted(data.taught(), data.truth)
-        lesson = Lesson(pictures, learn, hold_out, truth, len(data.taught()), preparation)
-        start = _start(network, lesson, data, recipe) if base.is_pretrained else None
-        whole = numbers.epochs + (numbers.absorb if len(hold_out) else 0)
+    folder = _folder(context, run)
+    _clear(context.database, folder.parent)
+    base = backbone.base(context.database, context.store, run.classifier_id)
+    asked = job.read(folder)
+    if asked is None or asked.recipe != context.recipe or asked.backbone != base.version:
+        shutil.rmtree(folder, ignore_errors=True)
+        asked = Job("teach", base.version, here.data, context.recipe)
+        job.write(folder, asked)
+    return Made(asked, _done(context, progress, run.classifier_id, folder, asked))
 
-        def on_batch(share: float) -> None:
-            done = share * numbers.epochs / whole
-            progress.tell(step="teaching the network", done=round(0.05 + 0.85 * done, 3))
 
-        def on_epoch(epoch: Epoch) -> None:
-            progress.tell(**asdict(epoch))
-
-        teach.teach(network, start, lesson, numbers, recipe.seed, folder / f"{run.id}.safetensors", on_batch, on_epoch)
-        progress.tell(step="looking at the photos anew", done=round(0.05 + 0.85 * numbers.epochs / whole, 3))
-        made = teach.embeddings(network, pictures, np.arange(len(data)), preparation)
-        evidence = _evidence(data, made, vectors, learn, hold_out, recipe)
-        if len(hold_out) and numbers.absorb:
-
-            def on_absorbed(share: float) -> None:
-                done = (numbers.epochs + share * numbers.absorb) / whole
-                progress.tell(step="teaching it the held-out photos too", done=round(0.05 + 0.85 * done, 3))
-
-            everything = replace(lesson, learn=np.union1d(learn, hold_out), hold_out=hold_out[:0])
-            head = _head(made, everything.learn, data, recipe, evidence[0].weight_decay)
-            gently = replace(numbers, epochs=numbers.absorb, learning_rate=numbers.learning_rate / 3)
-            path = folder / f"{run.id}-all.safetensors"
-            teach.teach(network, head, everything, gently, recipe.seed, path, on_absorbed, lambda _: None)
-        progress.tell(step="storing the network", done=0.92)
-        card = _store(store, network, base, preparation)
-        made = _as_served(store, settings, card, network, pictures, len(data))
-    finally:
-        pictures.close()
-    with database.begin() as session:
-        dataset.store_embeddings(session, card.version, data.photo_ids.tolist(), made)
-    # As a worker will read them back.
-    made = backbones.from_bytes([backbones.to_bytes(vector) for vector in made])
+def step(context: "Context", run: TrainingRun, progress: Progress, here: Material, made: Made) -> Step:
+    """Everything of a new version, ready to be registered, from what there is to learn now. Raises as `teach`."""
     progress.tell(step="taking the exam", done=0.97)
-    found = candidate.make(data, made, recipe, evidence[0])
-    decision = _decide(store, current, data, vectors, found, evidence[1], len(hold_out))
-    picture = report.draw(store, run.id, found, candidate.names(data), decision.old_error)
-    for path in folder.glob(f"{run.id}[.-]*"):
-        path.unlink(missing_ok=True)
-    return Step(run, "fine_tune", card.version, data, made, found, decision, current, recipe, picture, is_taught=True)
+    version = made.outcome.backbone
+
+    def look(photo_ids: Sequence[int], _: str, on_done: Callable[[int], None]) -> None:
+        """A process of its own looks: workers look with the current backbone only, and this one is not."""
+        these = here.data.only(np.isin(here.data.photo_ids, photo_ids))
+        asked = replace(made.job, kind="look", backbone=version, data=these)
+        folder = _folder(context, run) / "look"
+        shutil.rmtree(folder, ignore_errors=True)
+        job.write(folder, asked)
+        _done(context, progress, run.classifier_id, folder, asked)
+        on_done(len(photo_ids))
+
+    data, served = embedded(replace(context, embed=look), progress, here.data, run.classifier_id, version)
+    vectors = here.vectors[np.isin(here.data.photo_ids, data.photo_ids)]
+    learn, hold_out, unseen = _unseen(data, made)
+    taught = _taught(data, unseen, learn, hold_out, context.recipe)
+    found = candidate.make(data, served, context.recipe, taught)
+    decision = _decide(context, here, data, vectors, found, taught, learn, hold_out)
+    report.record(context.store, run, here.current, data, vectors, found, decision)
+    return Step(run, "fine_tune", version, data, served, found, decision, here.current, context.recipe, is_taught=True)
 
 
-def _pictures(
-    store: Store, data: Dataset, vectors: Floats, preparation: Preparation
-) -> tuple[Dataset, Floats, Pictures]:
-    """The photos decoded, without those that can't be."""
-    pictures = Pictures(store, data.sha256s, preparation)
-    readable = pictures.readable()
-    if readable.all():
-        return data, vectors, pictures
-    pictures.close()
-    kept = data.only(readable)
-    return kept, vectors[readable], Pictures(store, kept.sha256s, preparation)
+def tidy(context: "Context", run: TrainingRun) -> None:
+    """Throw away what a crash would have needed."""
+    shutil.rmtree(_folder(context, run), ignore_errors=True)
 
 
-def split(data: Dataset, numbers: FineTune, recipe: Recipe) -> tuple[Ints, Ints]:
-    """Rows of lesson photos to learn from, and rows held out to choose the best epoch by; groups stay whole.
+def _folder(context: "Context", run: TrainingRun) -> Path:
+    return context.settings.home / "checkpoints" / str(run.id)
 
-    None is held out where there are too few photos to hold out any. The exam is in neither.
+
+def _clear(database: Database, folder: Path) -> None:
+    """Remove what trainings that were called off or failed have left."""
+    with database.read() as session:
+        query = select(TrainingRun.id).where(TrainingRun.state.in_(trainings.ACTIVE_STATES))
+        active = set(session.scalars(query))
+    for path in folder.glob("*"):
+        number = re.match(r"\d+", path.name)
+        if number and int(number.group()) not in active:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _done(context: "Context", progress: Progress, classifier_id: int, folder: Path, asked: Job) -> Outcome:
+    """What comes of a job, done now unless it was done before; the embeddings it made are stored."""
+    outcome = job.outcome(folder)
+    if outcome is None:
+        child.run(folder, context.settings, lambda facts: progress.tell(**facts))
+        outcome = job.outcome(folder)
+    if outcome is None:
+        raise TrainingError("The training process left no outcome.")
+    with context.database.begin() as session:
+        # By their bytes: a photo may be gone by now, and SQLite gives its number to the next one.
+        query = select(Photo.sha256, Photo.id).where(Photo.classifier_id == classifier_id)
+        ids = {sha: photo_id for sha, photo_id in session.execute(query)}  # noqa: C416
+        shas = [asked.data.sha256s[row] for row in outcome.kept.tolist()]
+        there = [(ids[sha], row) for row, sha in enumerate(shas) if sha in ids]
+        rows = np.array([row for _, row in there], np.int64)
+        dataset.store_embeddings(session, outcome.backbone, [one for one, _ in there], outcome.served[rows])
+    return outcome
+
+
+def _unseen(data: Dataset, made: Made) -> tuple[Ints, Ints, Floats]:
+    """Rows of the data that the network was taught with first, rows that were held out then, and what it made of them.
+
+    The embeddings: float32 (N, dimension), 0 where it is neither. Labels are those of now, whatever it was taught.
     """
-    lesson = np.flatnonzero(~data.is_exam)
-    taught = data.taught()
-    turns = replace(recipe.refit, folds=max(2, round(1 / numbers.validation)), cross_validate=len(data))
-    rows, fold = fit.folds(np.searchsorted(taught, data.truth[lesson]), data.groups[lesson], turns, recipe.seed)
-    hold_out = lesson[rows[fold == 0]]
-    return np.setdiff1d(lesson, hold_out), hold_out
+    outcome = made.outcome
+    place = {made.job.data.sha256s[row]: n for n, row in enumerate(outcome.kept.tolist())}
+    known = np.array([place.get(sha, -1) for sha in data.sha256s], np.int64)
+    vectors = np.where(known[:, None] >= 0, outcome.unseen[known], np.float32(0))
+    lesson = ~data.is_exam
+    learn, hold_out = (np.flatnonzero(lesson & np.isin(known, rows)) for rows in (outcome.learn, outcome.hold_out))
+    # What only held-out photos show can't have been learnt from the others.
+    hold_out = hold_out[np.isin(data.truth[hold_out], data.truth[learn])]
+    return learn, hold_out, vectors
 
 
-def _preparation(base: BackboneCard, numbers: FineTune) -> Preparation:
-    resize, crop = numbers.resize or base.preparation.resize, numbers.crop or base.preparation.crop
-    return replace(base.preparation, resize=resize, crop=crop)
+def _taught(data: Dataset, unseen: Floats, learn: Ints, hold_out: Ints, recipe: Recipe) -> Taught:
+    """What held-out photos say of the new backbone.
 
-
-def _start(network: "nn.Module", lesson: Lesson, data: Dataset, recipe: Recipe) -> Head:
-    """A head to start from, fitted to what the untaught network makes of the photos to learn from."""
-    seen = teach.embeddings(network, lesson.pictures, lesson.learn, lesson.preparation)
-    vectors = np.zeros((len(data), seen.shape[1]), np.float32)
-    vectors[lesson.learn] = seen
-    return _head(vectors, lesson.learn, data, recipe)
-
-
-def _head(vectors: Floats, rows: Ints, data: Dataset, recipe: Recipe, weight_decay: float | None = None) -> Head:
-    truth = np.searchsorted(data.taught(), data.truth[rows])
-    return fit.fit(vectors[rows], truth, data.groups[rows], recipe.refit, recipe.seed, weight_decay).head
-
-
-def _store(store: Store, network: "nn.Module", base: BackboneCard, preparation: Preparation) -> BackboneCard:
-    network.to("cpu")
-    version, weights = networks.version_of(network, base.architecture)
-    source = f"fine-tuned from {base.version}"
-    card = BackboneCard(version, base.architecture, base.dimension, preparation, True, source)
-    networks.save(store, network, card, weights)
-    return card
-
-
-def _as_served(
-    store: Store, settings: Settings, card: BackboneCard, network: "nn.Module", pictures: Pictures, many: int
-) -> Floats:
-    """Embeddings of the first `many` pictures as a worker on this machine makes them; float32 (many, dimension).
-
-    On a CPU that is the graph in OpenVINO's own precision: bf16 where the processor has it, up to 0.01 (cosine) away
-    from the network in torch, which is a twentieth of the way to a stranger.
-    """
-    if teach.device().type == "cuda":
-        return teach.embeddings(network.to("cuda"), pictures, np.arange(many), card.preparation)
-    import openvino
-
-    folder, cache = backbones.folder(card.version), settings.home / "cache"
-    store.local(f"{folder}/graph.bin", cache)
-    compiled = openvino.Core().compile_model(store.local(f"{folder}/graph.xml", cache), "CPU")
-    found = np.zeros((many, card.dimension), np.float32)
-    for start in range(0, many, teach.AT_ONCE):
-        rows = range(start, min(many, start + teach.AT_ONCE))
-        found[start : rows.stop] = compiled(pictures.centres(rows))[0]
-    return found
-
-
-def _evidence(
-    data: Dataset, made: Floats, vectors: Floats, learn: Ints, hold_out: Ints, recipe: Recipe
-) -> tuple[Taught, tuple[float, float]]:
-    """What held-out photos say of the new backbone, and how often it and the current one err on them: (new, old).
-
-    Both get a head fitted to the same photos; the new one's weight decay is the one that suits the held-out photos
-    best, since photos that the network was taught with can't tell.
+    The weight decay is the one that suits them best, since photos that the network was taught with can't tell.
     """
     taught = data.taught()
-    truth = np.searchsorted(taught, data.truth)
-    if not len(hold_out):
+    known = np.unique(data.truth[learn])
+    if not len(hold_out) or len(known) < 2:
         nothing = np.zeros((0, len(taught)), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32)
-        return Taught(recipe.refit.unvalidated_weight_decay, *nothing), (0.0, 0.0)
-    best: tuple[float, Taught, float] | None = None
-    for decay in recipe.refit.weight_decays:
-        head = _head(made, learn, data, recipe, decay)
-        logits = head.logits(made[hold_out])
-        loss = fit.log_loss(logits, truth[hold_out])
-        if best is None or loss < best[0]:
-            error = float((logits.argmax(axis=1) != truth[hold_out]).mean())
-            best = loss, Taught(decay, logits, truth[hold_out], head.distance(made[hold_out])), error
-    assert best is not None
-    before = _head(vectors, learn, data, recipe)
-    old = float((before.logits(vectors[hold_out]).argmax(axis=1) != truth[hold_out]).mean())
-    return best[1], (best[2], old)
+        return Taught(recipe.refit.unvalidated_weight_decay, *nothing)
+    lessons, truth = np.searchsorted(known, data.truth[learn]), np.searchsorted(known, data.truth[hold_out])
+
+    def head(decay: float) -> tuple[float, float, Floats, Floats]:
+        made = fit.fit(unseen[learn], lessons, data.groups[learn], recipe.refit, recipe.seed, decay).head
+        logits = made.logits(unseen[hold_out])
+        return fit.log_loss(logits, truth), decay, logits, made.distance(unseen[hold_out])
+
+    _, decay, logits, distances = min((head(decay) for decay in recipe.refit.weight_decays), key=lambda one: one[0])
+    wide = np.full((len(hold_out), len(taught)), float(logits.min()) - UNHEARD_OF, np.float32)
+    wide[:, np.searchsorted(taught, known)] = logits
+    return Taught(decay, wide, np.searchsorted(taught, data.truth[hold_out]), distances)
 
 
 def _decide(
-    store: Store,
-    current: Model,
+    context: "Context",
+    here: Material,
     data: Dataset,
     vectors: Floats,
     found: candidate.Candidate,
-    errors: tuple[float, float],
-    held_out: int,
+    taught: Taught,
+    learn: Ints,
+    hold_out: Ints,
 ) -> Decision:
     """The exam's decision, unless the current backbone does better on all photos that neither was taught with.
 
-    errors: share of wrong answers to the `held_out` photos, (new, old).
+    vectors: float32 (N, dimension), of `data` by the current backbone.
     """
-    is_exam: Bools = data.is_exam
-    exam = data.only(is_exam)
-    old = candidate.answers_of(store, current, exam, vectors[is_exam])
+    exam = data.only(data.is_exam)
+    old = candidate.answers_of(context.store, here.current, exam, vectors[data.is_exam])
     decision = judge.decide(exam.truth, old, found.exam_answers, exam.photo_ids, candidate.names(data), found.taught)
     # A current backbone that was fine-tuned itself has seen the held-out photos: only the exam can compare the two.
-    if old is None or candidate.taught_before(current) is not None:
+    if old is None or candidate.taught_before(here.current) is not None or not len(taught.truth):
         return decision
-    # Neither network has seen the exam or the held-out photos, and together they tell more than either.
-    wrong = [errors[0] * held_out, errors[1] * held_out]
-    wrong = [wrong[0] + float((found.exam_answers != exam.truth).sum()), wrong[1] + float((old != exam.truth).sum())]
-    if wrong[1] < wrong[0]:
+    known, recipe = np.unique(data.truth[learn]), context.recipe
+    lessons = np.searchsorted(known, data.truth[learn])
+    before = fit.fit(vectors[learn], lessons, data.groups[learn], recipe.refit, recipe.seed).head
+    # Both heads know the same photos; neither network has seen those held out, nor the exam.
+    said = known[before.logits(vectors[hold_out]).argmax(axis=1)], found.taught[taught.logits.argmax(axis=1)]
+    wrong = [
+        int((answers != data.truth[hold_out]).sum() + (on_exam != exam.truth).sum())
+        for answers, on_exam in zip(said, (old, found.exam_answers), strict=True)
+    ]
+    if wrong[0] < wrong[1]:
         verdict = (
-            f"The network as it was does better: of {held_out + len(exam)} photos that neither was taught with it gets "
-            f"{wrong[1]:.0f} wrong, the newly taught one {wrong[0]:.0f}."
+            f"The network as it was does better: of {len(hold_out) + len(exam)} photos that neither was taught with it "
+            f"gets {wrong[0]} wrong, the newly taught one {wrong[1]}."
         )
         return replace(decision, publish=False, verdict=verdict)
     return decision

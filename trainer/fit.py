@@ -15,6 +15,9 @@ from trainer.recipe import Refit
 
 # Below this share of the dimension, a rotation into the photos' own space makes every step cheaper.
 ROTATE_BELOW = 0.6
+# Worth of the belief that all numbers of an embedding vary alike, in photos. Two photos alone would stretch each number
+# in which they happen to agree beyond all others: with one photo a label 48 % came out right, with this 57 %.
+PRIOR_PHOTOS = 10.0
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,17 @@ class Fitted:
 def fit(
     embeddings: Floats, truth: Ints, groups: Ints, recipe: Refit, seed: int = 0, weight_decay: float | None = None
 ) -> Fitted:
-    """Multinomial logistic regression with L2 weight decay on standardised embeddings.
+    """Multinomial logistic regression with L2 weight decay on embeddings whose numbers all vary about as much.
 
     embeddings: float32 (N, dimension). truth: (N,), 0 to labels − 1, each of them there. groups: (N,).
-    weight_decay: None chooses by cross-validated log-loss. The standardisation is folded into weight and bias.
+    weight_decay: None chooses by cross-validated log-loss. The scaling is folded into weight and bias.
     Raises NothingToLearn for fewer than two labels.
     """
     labels = int(truth.max()) + 1 if len(truth) else 0
     if labels < 2:
         raise NothingToLearn()
     _one_thread()
-    mean, spread = embeddings.mean(axis=0), embeddings.std(axis=0)
-    scale = 1.0 / np.maximum(spread, 1e-3 * max(float(spread.mean()), 1e-6))
+    mean, scale = embeddings.mean(axis=0), _scale(embeddings)
     features, rotation = _rotated((embeddings - mean) * scale)
     asked, fold = folds(truth, groups, recipe, seed)
     logits = np.zeros((0, labels), np.float32)
@@ -60,6 +62,17 @@ def fit(
     weight = np.ascontiguousarray(weight * scale, np.float32)
     bias = (solved[:, -1] - weight @ mean).astype(np.float32)
     return Fitted(Head(weight, bias, centres(embeddings, truth, labels)), best, asked, logits)
+
+
+def _scale(embeddings: Floats) -> Floats:
+    """What each number of an embedding is multiplied with; float32 (dimension,).
+
+    One over its spread, a spread that PRIOR_PHOTOS photos draw towards that of all numbers.
+    """
+    photos, variance = len(embeddings), embeddings.var(axis=0)
+    typical = max(float(variance.mean()), 1e-12)
+    found: Floats = 1.0 / np.sqrt((photos * variance + PRIOR_PHOTOS * typical) / (photos + PRIOR_PHOTOS))
+    return found
 
 
 def centres(embeddings: Floats, truth: Ints, labels: int) -> Floats:
@@ -105,6 +118,13 @@ def folds(truth: Ints, groups: Ints, recipe: Refit, seed: int) -> tuple[Ints, In
     if len(np.unique(truth[rows])) < 2 or len(np.unique(fold)) < 2:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     return rows, fold
+
+
+def warm_up() -> None:
+    """Import what a first fit would wait for: half a second of the first correction's."""
+    _one_thread()
+    from scipy.optimize import minimize, minimize_scalar  # noqa: F401
+    from scipy.special import stdtrit  # noqa: F401
 
 
 @cache

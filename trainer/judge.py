@@ -5,7 +5,10 @@ from math import comb, sqrt
 
 import numpy as np
 
+from snaplabel import reports
+from snaplabel.heads import Floats
 from snaplabel.registry import Exam
+from snaplabel.reports import Bin, Calibration
 from trainer.dataset import Bools, Ints
 
 # One-sided exact tests: a candidate is refused when its loss would come about by chance less often than this.
@@ -14,7 +17,12 @@ WORSE = 0.05
 COLLAPSED = 0.1
 # Fewer exam photos say so little that cross-validation on the lesson side is shown in their place.
 FEW_EXAM_PHOTOS = 10
-UNKNOWN = -1
+UNKNOWN = reports.UNKNOWN
+# Calibration: bins of at least so many photos each, and at most so many bins.
+BIN_PHOTOS, MOST_BINS = 10, 10
+# Answers that a perfectly calibrated model is imagined to give, to see what calibration error chance alone makes. Many
+# photos tell by themselves and need few repetitions; a refit after a correction has no time for more.
+IMAGINED, LEAST_TIMES, MOST_TIMES = 100_000, 50, 200
 
 
 @dataclass(frozen=True)
@@ -33,10 +41,13 @@ class Decision:
     broken: tuple[int, ...] = ()
 
 
-def examine(truth: Ints, answers: Ints, names: tuple[str, ...], by: str = "exam") -> Exam:
+def examine(
+    truth: Ints, answers: Ints, names: tuple[str, ...], by: str = "exam", chances: Floats | None = None
+) -> Exam:
     """Score answers to photos the model had not seen.
 
     truth, answers: (N,), rows of `names`; an answer of UNKNOWN is wrong. by: "exam" or "cross-validation".
+    chances: float32 (N,), the probability of each answer; None: not known, so nothing is said of calibration.
     """
     if not len(truth):
         return Exam(by=by)
@@ -52,7 +63,39 @@ def examine(truth: Ints, answers: Ints, names: tuple[str, ...], by: str = "exam"
             pairs[right, said] = pairs.get((right, said), 0) + 1
     most = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:10]
     confused = tuple((names[right], names[said], times) for (right, said), times in most)
-    return Exam(wrong / len(truth), low, high, len(truth), by, recall, confused)
+    sure = calibration(truth == answers, chances) if chances is not None else None
+    ece = (round(sure.ece, 4), round(sure.by_chance, 4)) if sure is not None else (None, None)
+    return Exam(wrong / len(truth), low, high, len(truth), by, recall, confused, *ece)
+
+
+def calibration(right: Bools, chances: Floats) -> Calibration | None:
+    """How far the probabilities of answers are from how often they are right; None for too few answers to tell.
+
+    right: (N,). chances: float32 (N,). The expected calibration error of Naeini et al. 2015 and Guo et al. 2017, over
+    bins of equally many answers (Nixon et al. 2019), since a good model is nearly always sure and would leave bins of
+    equal width empty. It is never 0 on few photos, so it comes with what chance alone makes of it (Bröcker and Smith
+    2007): answers are imagined to be right exactly as often as they claim, from a fixed seed.
+    """
+    asked = len(right)
+    if asked < BIN_PHOTOS:
+        return None
+    order = np.argsort(chances, kind="stable")
+    claimed = chances[order].astype(np.float64)
+    starts = np.linspace(0, asked, min(MOST_BINS, asked // BIN_PHOTOS) + 1).astype(np.int64)
+    photos = np.diff(starts)
+    sure = np.add.reduceat(claimed, starts[:-1])
+    hit = np.add.reduceat(right[order].astype(np.float64), starts[:-1])
+    times = max(LEAST_TIMES, min(MOST_TIMES, IMAGINED // asked))
+    imagined = np.random.default_rng(0).random((times, asked), np.float32) < claimed.astype(np.float32)
+    hits = np.add.reduceat(imagined, starts[:-1], axis=1, dtype=np.int32)
+    noise = np.abs(hits - sure).sum(axis=1) / asked
+    bins = tuple(
+        Bin(s / n, h / n, *wilson(int(h), int(n)), photos=int(n))
+        for s, h, n in zip(sure.tolist(), hit.tolist(), photos.tolist(), strict=True)
+    )
+    return Calibration(
+        float(np.abs(hit - sure).sum() / asked), float(noise.mean()), float(np.quantile(noise, 0.95)), bins
+    )
 
 
 def wilson(wrong: int, asked: int, z: float = 1.96) -> tuple[float, float]:
@@ -77,6 +120,18 @@ def chance_of(broken: int, fixed: int) -> float:
     return float(sum(comb(turned, n) for n in range(broken, turned + 1)) / 2**turned)
 
 
+def gain(fixed: int, broken: int, asked: int, z: float = 1.96) -> tuple[float, float, float]:
+    """How much more the candidate gets right on the same photos, −1 to 1, and its 95 % interval: (gain, low, high).
+
+    The interval is Wald's with half a photo added to each of the four cells (Agresti and Min 2005), which behaves for
+    few photos; the gain itself is what was seen.
+    """
+    all_in = asked + 2
+    middle = (fixed - broken) / all_in
+    reach = z * sqrt((fixed + broken + 1) - (fixed - broken) ** 2 / all_in) / all_in
+    return (fixed - broken) / asked, max(-1.0, middle - reach), min(1.0, middle + reach)
+
+
 def decide(truth: Ints, old: Ints | None, new: Ints, photo_ids: Ints, names: tuple[str, ...], taught: Ints) -> Decision:
     """Compare a candidate's answers with the current model's on the same exam photos.
 
@@ -95,11 +150,11 @@ def decide(truth: Ints, old: Ints | None, new: Ints, photo_ids: Ints, names: tup
         row, before, after = collapsed
         publish, verdict = False, f"It unlearnt {names[row]}: {after} right in the exam, {before} before."
     elif len(broken) > len(fixed) and chance_of(len(broken), len(fixed)) < WORSE:
-        publish, verdict = False, f"Worse: {len(broken)} exam photos went wrong and {len(fixed)} came right."
+        publish, verdict = False, f"Worse: {_photos(len(broken))} went wrong and {len(fixed)} came right."
     elif len(fixed) > len(broken):
-        publish, verdict = True, f"Better: {len(fixed)} exam photos came right and {len(broken)} went wrong."
+        publish, verdict = True, f"Better: {_photos(len(fixed))} came right and {len(broken)} went wrong."
     elif broken:
-        verdict = f"No worse beyond chance: {len(broken)} exam photos went wrong and {len(fixed)} came right."
+        verdict = f"No worse beyond chance: {_photos(len(broken))} went wrong and {len(fixed)} came right."
     elif not len(truth):
         verdict = "Published untested: there are no exam photos yet."
     return Decision(publish, _remarks(verdict, truth, names, taught), old_error, new_error, fixed, broken)
@@ -122,11 +177,17 @@ def _remarks(verdict: str, truth: Ints, names: tuple[str, ...], taught: Ints) ->
     """The verdict, with the labels that the exam does not ask for and those that can't be learnt yet."""
     unasked = [names[row] for row in taught.tolist() if not (truth == row).any()]
     untaught = [names[row] for row in np.unique(truth).tolist() if row not in taught]
+    if 0 < len(truth) < FEW_EXAM_PHOTOS:
+        verdict += f" Only {_photos(len(truth))} so far, which proves little."
     if unasked and len(truth):
         verdict += f" Not in the exam yet: {_listed(unasked)}."
     if untaught:
         verdict += f" Only exam photos so far, so not learnt: {_listed(untaught)}."
     return verdict
+
+
+def _photos(many: int) -> str:
+    return f"{many} exam photo{'' if many == 1 else 's'}"
 
 
 def _listed(names: list[str], most: int = 5) -> str:

@@ -29,17 +29,21 @@ DECODERS = 4
 class Pictures:
     """Photos by their place in a list of sha256s, as the store has them."""
 
-    def __init__(self, store: Store, sha256s: Sequence[str], preparation: Preparation) -> None:
+    def __init__(self, store: Store, sha256s: Sequence[str], preparation: Preparation, of_ranks: int = 1) -> None:
+        """of_ranks: so many processes share this machine's memory."""
         self._store = store
         self._sha256s = sha256s
         self._preparation = preparation
         self._kept: dict[int, Pixels] = {}
-        self._room = _memory_bytes() * MEMORY_SHARE
+        self._room = _memory_bytes() * MEMORY_SHARE / of_ranks
         self._pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
 
     def whole(self, rows: Sequence[int]) -> list[Pixels]:
-        """uint8 (height, width, 3), the shorter side `resize` pixels long. Raises ImageError, NotStored, StoreError."""
-        return list(self._pool.map(self._whole, rows))
+        """uint8 (height, width, 3), the shorter side `resize` pixels long. Raises StoreError.
+
+        A photo that was erased since `readable` is shown as plain grey: hours of teaching must not end over it.
+        """
+        return list(self._pool.map(self._whole_or_grey, rows))
 
     def centres(self, rows: Sequence[int]) -> Pixels:
         """uint8 (N, crop, crop, 3): the photos exactly as a worker sees them."""
@@ -50,9 +54,9 @@ class Pictures:
         ]
         return np.stack(found) if found else np.zeros((0, crop, crop, 3), np.uint8)
 
-    def readable(self) -> NDArray[np.bool_]:
-        """Which of the photos can be decoded; (N,). Decodes them all, so that training finds them in memory."""
-        return np.array(list(self._pool.map(self._is_readable, range(len(self._sha256s)))), np.bool_)
+    def readable(self, rows: Sequence[int]) -> NDArray[np.bool_]:
+        """Which of these photos can be decoded; (N,). Decodes them all, so that training finds them in memory."""
+        return np.array(list(self._pool.map(self._is_readable, rows)), np.bool_)
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
@@ -63,6 +67,12 @@ class Pictures:
         except (ImageError, NotStored):
             return False
         return True
+
+    def _whole_or_grey(self, row: int) -> Pixels:
+        try:
+            return self._whole(row)
+        except (ImageError, NotStored):
+            return np.full((self._preparation.resize, self._preparation.resize, 3), 128, np.uint8)
 
     def _whole(self, row: int) -> Pixels:
         found = self._kept.get(row)
@@ -97,28 +107,35 @@ def batches(rows: Ints, size: int, rng: np.random.Generator) -> list[Ints]:
     return [np.asarray(part, np.int64) for part in np.array_split(rng.permutation(rows), many)]
 
 
-def varied(wholes: Sequence[Pixels], crop: int, recipe: FineTune, rng: np.random.Generator, on: "device") -> "Tensor":
-    """Random crops, mirrored, turned and recoloured as the recipe says; float32 (N, 3, crop, crop), 0 to 255."""
+def varied(
+    wholes: Sequence[Pixels], crop: int, recipe: FineTune, chance: Sequence[np.random.Generator], on: "device"
+) -> "Tensor":
+    """Random crops, mirrored, turned and recoloured as the recipe says; float32 (N, 3, crop, crop), 0 to 255.
+
+    chance: one for each photo.
+    """
     import torch
 
-    cut = np.stack([_random_crop(whole, crop, recipe.scale, rng) for whole in wholes])
+    cut = np.stack([_random_crop(whole, crop, recipe.scale, rng) for whole, rng in zip(wholes, chance, strict=True)])
     found = torch.from_numpy(cut).to(on).permute(0, 3, 1, 2).float()
-    many = len(wholes)
+
+    def drawn(low: float, high: float) -> NDArray[np.float64]:
+        return np.array([rng.uniform(low, high) for rng in chance])
 
     def each(values: NDArray[np.float64]) -> "Tensor":
         return torch.from_numpy(values.astype(np.float32)).to(on).view(-1, 1, 1, 1)
 
     if recipe.mirror:
-        found = torch.where(each(rng.random(many)) < 0.5, found.flip(3), found)
+        found = torch.where(each(drawn(0, 1)) < 0.5, found.flip(3), found)
     if recipe.rotation:
-        found = _turned(found, np.radians(rng.uniform(-recipe.rotation, recipe.rotation, many)))
+        found = _turned(found, np.radians(drawn(-recipe.rotation, recipe.rotation)))
     if recipe.colour:
         low, high = 1 - recipe.colour, 1 + recipe.colour
-        found = found * each(rng.uniform(low, high, many))
+        found = found * each(drawn(low, high))
         mean = found.mean(dim=(1, 2, 3), keepdim=True)
-        found = mean + (found - mean) * each(rng.uniform(low, high, many))
+        found = mean + (found - mean) * each(drawn(low, high))
         grey = found.mean(dim=1, keepdim=True)
-        found = (grey + (found - grey) * each(rng.uniform(low, high, many))).clamp(0, 255)
+        found = (grey + (found - grey) * each(drawn(low, high))).clamp(0, 255)
     return found
 
 

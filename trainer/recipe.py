@@ -27,16 +27,19 @@ class Calibration:
     """How sure a model may sound.
 
     sure_right: share of "sure" answers that must be right. listed_right: share of "one of these" that must hold the
-    truth. known: share of its own photos that a model should recognise as something it knows.
-    exam_photos: so many exam photos are enough to calibrate on; below, out-of-fold answers on lessons are used.
+    truth. certainty: with which unseen photos must prove these shares, 0 to 1. least_sure, least_listed: probabilities
+    below which nothing is sure, or listed, whatever was proven. unproven_sure, unproven_listed: the thresholds while
+    too few photos prove anything. known: share of its own photos that a model should recognise as something it knows.
     """
 
     sure_right: float = 0.95
+    listed_right: float = 0.95
+    certainty: float = 0.9
     least_sure: float = 0.7
-    unknown_sure: float = 0.95
-    listed_right: float = 0.9
-    known: float = 0.985
-    exam_photos: int = 50
+    least_listed: float = 0.5
+    unproven_sure: float = 0.97
+    unproven_listed: float = 0.9
+    known: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,16 @@ class FineTune:
 
     resize, crop: pixels; None keeps the backbone's own. learning_rate: the head's and the last layers'; the first
     layers learn at `first_layers` times that. validation: share of the lesson side that chooses the best epoch.
-    patience: epochs without a better one after which it ends. absorb: epochs at a third of the rate that follow, with
-    the held-out photos among the lessons: where there are a hundred photos, none may be wasted. scale: least share of
+    patience: epochs without a better one after which it ends. again: up to so many lesson photos the network is then
+    taught once more from its beginning, with the held-out photos among the lessons; with more, absorb: so many epochs at
+    a third of the rate follow, with the held-out ones. scale: least share of
     a photo that a random crop shows. rotation: degrees either way. colour: brightness, contrast and saturation change
     by at most this share.
     """
 
     epochs: int = 12
     batch_size: int = 16
-    learning_rate: float = 3e-4
+    learning_rate: float = 6e-4
     first_layers: float = 0.3
     weight_decay: float = 0.01
     warm_up: float = 0.25
@@ -68,6 +72,7 @@ class FineTune:
     mirror: bool = True
     validation: float = 0.2
     patience: int = 6
+    again: int = 600
     absorb: int = 4
 
 
@@ -87,6 +92,7 @@ SCRATCH = FineTune(
     rotation=15.0,
     colour=0.1,
     patience=15,
+    again=0,
 )
 
 

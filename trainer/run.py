@@ -1,6 +1,7 @@
 """Runs: a training from its row in the database to a version, or to a sentence that says why not.
 
-No torch is imported here or below for a refit: only a new backbone and a fine-tune need it.
+No torch is imported here or below: a first backbone is all that `trainer.backbone` may need it for, and a fine-tune
+teaches in a process of its own.
 """
 
 import logging
@@ -11,20 +12,24 @@ from typing import Any
 
 from snaplabel import backbones, trainings
 from snaplabel.database import Database
-from snaplabel.errors import Cancelled, Interrupted, NothingToLearn, SnaplabelError, TrainingError
-from snaplabel.heads import Floats
+from snaplabel.errors import Cancelled, Died, Interrupted, Overtaken, SnaplabelError
 from snaplabel.registry import Card
 from snaplabel.settings import Settings
 from snaplabel.store import Store
 from snaplabel.tables import Model, TrainingRun
-from trainer import backbone, candidate, dataset, judge, publish, report
+from trainer import backbone, candidate, finetune, judge, publish, report, suspects
 from trainer.dataset import Dataset
+from trainer.finetune import Made
+from trainer.kept import Kept
+from trainer.material import Material, gather
 from trainer.progress import Progress
 from trainer.publish import Step
 from trainer.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
+# So often a candidate faces whatever became current while it was examined; then it is kept aside.
+TURNS = 3
 
 Embed = Callable[[Sequence[int], str, Callable[[int], None]], None]
 
@@ -34,8 +39,10 @@ class Context:
     """What a training needs from outside.
 
     embed(photo ids, backbone version, on_done): returns when these photos have embeddings by that backbone, or can't be
-    read; on_done is told now and then how many are done, and may raise Cancelled.
+    read; on_done is told now and then how many are done, and may raise Cancelled. Raises Overtaken when nobody makes
+    such embeddings any longer.
     watch: hears every progress. say: hears sentences for whoever started this. is_stopping: the process is to end.
+    kept: embeddings that need not be read again.
     """
 
     database: Database
@@ -46,14 +53,21 @@ class Context:
     watch: Callable[[dict[str, Any]], None] | None = None
     say: Callable[[str], None] = log.warning
     is_stopping: Callable[[], bool] = lambda: False
+    kept: Kept = field(default_factory=Kept)
 
 
 def execute(context: Context, run_id: int) -> None:
     """Carry out a training run; whatever happens is written into its row. Nothing, if it is over or somebody else's."""
+    while _try(context, run_id):
+        log.warning("training run %s is tried once more", run_id)
+
+
+def _try(context: Context, run_id: int) -> bool:
+    """Carry out a run, unless it is over or somebody else's; whether it died and may be tried again."""
     with context.database.begin() as session:
         run = trainings.claim(session, run_id)
         if run is None:
-            return
+            return False
         session.expunge(run)
     log.info("training run %s begins: %s, by %s", run_id, run.kind, run.reason)
     progress = Progress(context.database, run_id, context.watch, context.is_stopping)
@@ -61,63 +75,102 @@ def execute(context: Context, run_id: int) -> None:
     state, failure = "failed", "Something went wrong inside."
     try:
         _train(context, run, progress, started)
-        return
+        suspects.after(context, run)
+        return False
     except Interrupted:
         with context.database.begin() as session:
             trainings.put_back(session, run_id)
-        return
+        return False
     except Cancelled as error:
         state, failure = "cancelled", str(error)
+    except KeyboardInterrupt:
+        _finish(context, run, "cancelled", "It was stopped.", progress, started)
+        raise
+    except Died as error:
+        log.warning("training run %s: %s", run_id, error)
+        failure = str(error)
+        if run.attempts < trainings.MAX_ATTEMPTS:
+            with context.database.begin() as session:
+                trainings.put_back(session, run_id, is_failure=True)
+            return True
     except SnaplabelError as error:
         failure = str(error)
         log.info("training run %s failed: %s", run_id, type(error).__name__)
     except Exception as error:
         failure = f"Something went wrong inside ({type(error).__name__}); the log knows more."
         log.exception("training run %s failed", run_id)
+    _finish(context, run, state, failure, progress, started)
+    return False
+
+
+def _finish(context: Context, run: TrainingRun, state: str, failure: str, progress: Progress, started: float) -> None:
     with context.database.begin() as session:
-        row = session.get(TrainingRun, run_id, populate_existing=True)
+        row = session.get(TrainingRun, run.id, populate_existing=True)
         if row is not None and row.state == "running" and row.attempts == run.attempts:
             facts = {**progress.facts, "seconds": round(time.monotonic() - started, 2)}
-            trainings.finish(session, run_id, state, progress=facts, failure=failure)
+            trainings.finish(session, run.id, state, progress=facts, failure=failure)
 
 
 def _train(context: Context, run: TrainingRun, progress: Progress, started: float) -> None:
-    progress.tell(step="reading the labels", done=0.0)
-    current = backbone.ensure(
-        context.database, context.store, context.settings, run.classifier_id, context.say, context.recipe
-    )
-    data = _learnable(context, run.classifier_id)
-    progress.tell(photos=len(data))
-    if is_known(current, data) and (run.kind == "refit" or _is_idle(run, current)):
-        last = {**progress.facts, "step": "done", "done": 1.0, "verdict": "Nothing new to learn.", "published": False}
-        last |= {"version": current.version, "old_error": Card.from_json(current.card).exam.error}
-        last["seconds"] = round(time.monotonic() - started, 2)
-        with context.database.begin() as session:
-            trainings.finish(session, run.id, "done", progress=last, model_id=current.id)
-        if context.watch is not None:
-            context.watch(last)
-        return
-    data, vectors = embedded(context, progress, data, run.classifier_id, current.backbone)
-    if run.kind == "fine_tune":
-        from trainer import finetune
-
-        step = finetune.step(
-            context.database, context.store, context.settings, context.recipe, run, progress, current, data, vectors
-        )
-    else:
-        step = _refit(context, run, progress, current, data, vectors)
-    progress.facts["seconds"] = round(time.monotonic() - started, 2)
-    _, last = publish.register(context.database, context.store, step, progress.facts)
+    backbone.ensure(context.database, context.store, context.settings, run.classifier_id, context.say, context.recipe)
+    made: Made | None = None
+    for turn in range(1, TURNS + 1):
+        try:
+            progress.tell(step="reading the labels", done=0.0)
+            here = gather(context, progress, run.classifier_id)
+            progress.tell(photos=len(here.data))
+            if turn == 1 and is_known(here.current, here.data) and (run.kind == "refit" or _is_idle(run, here.current)):
+                _stay(context, run, progress, here.current, started)
+                return
+            if run.kind == "fine_tune" and made is None:
+                made = finetune.teach(context, run, progress, here)
+                here = gather(context, progress, run.classifier_id)  # What was corrected meanwhile counts.
+            if made is None:
+                step = _refit(context, run, progress, here)
+            else:
+                step = finetune.step(context, run, progress, here, made)
+            if here.remark:
+                verdict = f"{step.decision.verdict} {here.remark}"
+                step = replace(step, decision=replace(step.decision, verdict=verdict))
+            progress.facts["seconds"] = round(time.monotonic() - started, 2)
+            last = publish.register(context.database, context.store, step, progress.facts, is_last=turn == TURNS)
+            break
+        except Overtaken:
+            if turn == TURNS:
+                raise
+    if made is not None:
+        finetune.tidy(context, run)
+    if run.reason != "corrections":
+        draw(context, run.id)
     if context.watch is not None:
         context.watch(last)
 
 
-def _refit(
-    context: Context, run: TrainingRun, progress: Progress, current: Model, data: Dataset, vectors: Floats
-) -> Step:
+def _stay(context: Context, run: TrainingRun, progress: Progress, current: Model, started: float) -> None:
+    """Finish a run that finds nothing new."""
+    last = {**progress.facts, "step": "done", "done": 1.0, "verdict": "Nothing new to learn.", "published": False}
+    last |= {"version": current.version, "old_error": Card.from_json(current.card).exam.error}
+    last["seconds"] = round(time.monotonic() - started, 2)
+    with context.database.begin() as session:
+        trainings.finish(session, run.id, "done", progress=last, model_id=current.id)
+    if context.watch is not None:
+        context.watch(last)
+
+
+def draw(context: Context, run_id: int) -> None:
+    """Draw the report of a training that is over; trouble is only logged, since the version is out."""
+    try:
+        report.draw(context.database, context.store, run_id)
+    except Exception:
+        log.exception("the report of run %s could not be drawn", run_id)
+
+
+def _refit(context: Context, run: TrainingRun, progress: Progress, here: Material) -> Step:
     """A candidate head on stored embeddings, compared with the current model."""
     progress.tell(step="fitting", done=0.8)
-    found = candidate.make(data, vectors, context.recipe, candidate.taught_before(current))
+    current, data, vectors = here.current, here.data, here.vectors
+    taught = candidate.taught_before(current)
+    found = candidate.make(data, vectors, context.recipe, taught)
     names = candidate.names(data)
     exam = data.only(data.is_exam)
     old = candidate.answers_of(context.store, current, exam, vectors[data.is_exam])
@@ -125,49 +178,10 @@ def _refit(
     if not backbones.load_card(context.store, current.backbone).is_pretrained:
         sentence = f"{decision.verdict} The network itself was never taught: a full training will help."
         decision = replace(decision, verdict=sentence)
-    picture = None
-    if run.reason != "corrections":
-        picture = report.draw(context.store, run.id, found, names, decision.old_error)
-    is_taught = candidate.taught_before(current) is not None
+    report.record(context.store, run, current, data, vectors, found, decision)
     return Step(
-        run, "refit", current.backbone, data, vectors, found, decision, current, context.recipe, picture, is_taught
+        run, "refit", current.backbone, data, vectors, found, decision, current, context.recipe, taught is not None
     )
-
-
-def embedded(
-    context: Context, progress: Progress, data: Dataset, classifier_id: int, version: str
-) -> tuple[Dataset, Floats]:
-    """The data with its embeddings by this backbone, float32 (N, dimension), made first where they are missing.
-
-    Photos that can't be read are left out. Raises TrainingError when not one photo could be looked at.
-    """
-    with context.database.read() as session:
-        vectors, there = dataset.embeddings(session, data, classifier_id, version)
-    missing = data.photo_ids[~there].tolist()
-    if missing:
-
-        def looked_at(done: int) -> None:
-            share = 1 - (len(missing) - done) / len(data)
-            progress.tell(step="looking at the photos", done=round(0.8 * share, 3))
-
-        looked_at(0)
-        context.embed(missing, version, looked_at)
-        with context.database.read() as session:
-            vectors, there = dataset.embeddings(session, data, classifier_id, version)
-    if not there.any():
-        raise TrainingError("None of the photos could be looked at.")
-    kept = data.only(there)
-    if len(kept.taught()) < 2:
-        raise NothingToLearn()
-    return kept, vectors
-
-
-def _learnable(context: Context, classifier_id: int) -> Dataset:
-    with context.database.read() as session:
-        data = dataset.read(session, classifier_id)
-    if len(data.taught()) < 2:
-        raise NothingToLearn()
-    return data
 
 
 def is_known(current: Model, data: Dataset) -> bool:

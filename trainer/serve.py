@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -12,11 +13,11 @@ from sqlalchemy import select
 
 from snaplabel import queue, registry
 from snaplabel.database import Database
-from snaplabel.errors import TrainingError
+from snaplabel.errors import Overtaken, TrainingError
 from snaplabel.settings import Settings
 from snaplabel.store import Store
-from snaplabel.tables import Classifier, Embedding, Photo
-from trainer import backbone, clock, run
+from snaplabel.tables import Classifier, Embedding, Model, Photo, TrainingRun
+from trainer import backbone, clock, fit, run
 from trainer.run import Context
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ RING_AGAIN_S = 20.0
 LOOK_EVERY_S = 0.1
 AT_ONCE = 64
 PATIENCE_S = 300.0
+# Less than `snaplabel up` and a container wait before they kill.
+LEAVE_WITHIN_S = 12.0
 
 
 def serve(settings: Settings, *, with_schedule: bool = True) -> None:
@@ -32,15 +35,72 @@ def serve(settings: Settings, *, with_schedule: bool = True) -> None:
     database, store = Database(settings.database), Store(settings.store)
     app = queue.connect(settings)
     bell = Bell(lambda photo_id: queue.enqueue(app, "classify.embed", photo_id), database)
-    context = Context(database, store, settings, bell.embed, say=log.warning, is_stopping=queue.is_stopping)
+    lane = Lane(lambda run_id: run.execute(context, run_id))
+    context = Context(
+        database,
+        store,
+        settings,
+        bell.embed,
+        say=log.warning,
+        is_stopping=lambda: queue.is_stopping() or lane.is_closing,
+    )
+
+    def begin(run_id: int) -> None:
+        with database.read() as session:
+            kind = session.scalar(select(TrainingRun.kind).where(TrainingRun.id == run_id))
+        lane.take(run_id) if kind == "fine_tune" else run.execute(context, run_id)
+
     prepare(context)
+    fit.warm_up()
     tasks: dict[str, Callable[[int], None]] = {
-        "train.run": lambda run_id: run.execute(context, run_id),
+        "train.run": begin,
         "train.learn": lambda classifier_id: clock.learn(context, classifier_id),
         "train.prepare": lambda _: prepare(context),
-        "train.due": lambda _: clock.due(context),
+        "train.due": lambda _: clock.due(context, begin),
     }
-    queue.serve(app, queue.TRAIN, tasks, ticks=queue.TICKS if with_schedule else None)
+    try:
+        queue.serve(app, queue.TRAIN, tasks, ticks=queue.TICKS if with_schedule else None)
+    finally:
+        lane.close()
+
+
+class Lane:
+    """One fine-tune at a time on a thread of its own, so that lessons go on being learnt while a network is taught.
+
+    Its task is over for the queue at once, and so never delivered twice however long it takes: the row in the database
+    says that it runs, and the clock takes it up again if we die.
+    """
+
+    def __init__(self, work: Callable[[int], None]) -> None:
+        self.is_closing = False
+        self._work = work
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        return self._thread is None or not self._thread.is_alive()
+
+    def take(self, run_id: int) -> None:
+        """Begin with this run. While another one is under way nothing happens: its row waits, and the clock asks again.
+
+        Call it from one thread only.
+        """
+        if self.is_closing or not self.is_idle:
+            return
+        self._thread = threading.Thread(target=self._run, args=(run_id,), name="fine-tune", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Have the run under way left off and put back; it hears of it within a second."""
+        self.is_closing = True
+        if self._thread is not None:
+            self._thread.join(LEAVE_WITHIN_S)
+
+    def _run(self, run_id: int) -> None:
+        try:
+            self._work(run_id)
+        except Exception:  # The database is away, say; its row goes silent, and the clock takes it up.
+            log.exception("training run %s was left in the middle", run_id)
 
 
 def prepare(context: Context) -> None:
@@ -74,10 +134,11 @@ class Bell:
         self._patience_s = patience_s
 
     def embed(self, photo_ids: Sequence[int], backbone: str, on_done: Callable[[int], None]) -> None:
-        """Return when these photos have an embedding by this backbone, or can't be read.
+        """Return when these photos have an embedding by this backbone, can't be read or are gone.
 
         Only a few bells ring at a time, so that people's new photos do not queue behind them; one that nobody answered
-        rings again after 20 s. Raises TrainingError when no worker answers at all, QueueError without a broker.
+        rings again after 20 s. Workers look with the current backbone only: Overtaken is raised when that is, or
+        becomes, another one. Raises TrainingError when no worker answers at all, QueueError without a broker.
         """
         waiting, rung_at = list(photo_ids), dict[int, float]()
         answered_at = time.monotonic()
@@ -91,12 +152,22 @@ class Bell:
             done = self._done(waiting[:AT_ONCE], backbone)
             if done:
                 waiting, answered_at = [photo_id for photo_id in waiting if photo_id not in done], time.monotonic()
+            elif self._is_past(photo_ids[0], backbone):
+                raise Overtaken()
             elif time.monotonic() - answered_at > self._patience_s:
                 raise TrainingError("The photos were not looked at: no worker is running.")
             on_done(len(photo_ids) - len(waiting))
 
     def _done(self, photo_ids: Sequence[int], backbone: str) -> set[int]:
+        """Those that nobody has to wait for any longer; somebody may have had their photos erased."""
         made = select(Embedding.photo_id).where(Embedding.backbone == backbone, Embedding.photo_id.in_(photo_ids))
-        unreadable = select(Photo.id).where(Photo.id.in_(photo_ids), Photo.unreadable.is_not(None))
+        readable = select(Photo.id).where(Photo.id.in_(photo_ids), Photo.unreadable.is_(None))
         with self._database.read() as session:
-            return {*session.scalars(made), *session.scalars(unreadable)}
+            return set(photo_ids) - (set(session.scalars(readable)) - set(session.scalars(made)))
+
+    def _is_past(self, photo_id: int, backbone: str) -> bool:
+        """Whether another backbone than this one is current for the photo's classifier."""
+        its = select(Photo.classifier_id).where(Photo.id == photo_id).scalar_subquery()
+        with self._database.read() as session:
+            here = session.scalar(select(Model.backbone).where(Model.classifier_id == its, Model.state == "current"))
+        return here is not None and here != backbone

@@ -1,11 +1,12 @@
 """Teaching a whole network: the epochs of a fine-tune, checkpointed so that a crash costs at most one of them."""
 
 import copy
+import hashlib
 import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ import numpy as np
 
 from snaplabel.backbones import Preparation
 from snaplabel.heads import Floats, Head
+from trainer import checkpoint
 from trainer.dataset import Ints
 from trainer.pictures import Pictures, batches, varied
+from trainer.ranks import ALONE, Ranks, device_of
 from trainer.recipe import FineTune
 
 if TYPE_CHECKING:
@@ -56,65 +59,111 @@ def teach(
     lesson: Lesson,
     recipe: FineTune,
     seed: int,
-    checkpoint: Path,
+    path: Path,
     on_batch: Callable[[float], None],
     on_epoch: Callable[[Epoch], None],
-) -> Epoch:
-    """Teach the network in place and leave it as it was after its best epoch; that epoch.
+    ranks: Ranks = ALONE,
+) -> "nn.Module":
+    """Teach the network and leave it as it was after its best epoch; what comes back is the network to go on with.
 
     The best has the fewest errors on the held-out photos; where none is held out it is the last one.
 
-    head: where the last layer starts, None: at random. checkpoint: a file written after every epoch; one of the same
-    lesson and recipe is gone on with. on_batch: told the share of all batches that is done, and may raise Cancelled.
+    head: where the last layer starts, None: at random; the first rank's counts. path: a checkpoint, written after every
+    epoch; one of the same lesson and recipe is gone on with. on_batch: told the share of all batches that is done.
+    ranks: each batch is shared out among them; what is learnt does not depend on how many there are.
     """
     import torch
     from torch import nn
-    from torch.nn import functional
 
-    where = device()
+    where = device_of(ranks)
     torch.manual_seed(seed)
     last = _last_layer(network, head, lesson)
+    torch.manual_seed(seed + ranks.rank)  # Each rank has photos of its own to drop something of.
+    network = _in_step(network, recipe, ranks)
     both = nn.ModuleDict({"network": network, "head": last}).to(where).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(_groups(network, last, recipe), weight_decay=recipe.weight_decay)
     many = len(batches(lesson.learn, recipe.batch_size, np.random.default_rng(0)))
     rates = [float(group["lr"]) for group in optimiser.param_groups]
-    best, best_state = None, copy.deepcopy(network.state_dict())
-    begin = 0
-    if saved := _resume(checkpoint, lesson, recipe):
-        begin, best, best_state = _restore(saved, both, optimiser)
+    begin, best, best_state = 0, None, copy.deepcopy(network.state_dict())
+    mark = _mark(lesson, recipe)
+    if saved := checkpoint.load(path, mark):
+        best_state = checkpoint.restore(saved, both, optimiser)
+        begin, best = saved[0]["epoch"], Epoch(**saved[0]["best"])
     parameters = [p for p in both.parameters() if p.requires_grad]
+    ranks.from_first(parameters)
     for number in range(begin, recipe.epochs):
-        started, losses = time.monotonic(), []
-        rng = np.random.default_rng((seed, number))
+        if best is not None and number - best.epoch >= recipe.patience:
+            break
+        started, total = time.monotonic(), torch.zeros(1, device=where)
         _set_mode(both, recipe)
-        for turn, rows in enumerate(batches(lesson.learn, recipe.batch_size, rng)):
+        for turn, rows in enumerate(batches(lesson.learn, recipe.batch_size, np.random.default_rng((seed, number)))):
             share = (number + turn / many) / recipe.epochs
             on_batch(share)
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * one_cycle(share, recipe.warm_up)
-            shown = varied(lesson.pictures.whole(rows.tolist()), lesson.preparation.crop, recipe, rng, where)
-            with _autocast(where):
-                logits = last(network(_normal(shown, lesson.preparation)).flatten(1))
-                right = torch.from_numpy(lesson.truth[rows]).to(where)
-                loss = functional.cross_entropy(logits.float(), right, label_smoothing=recipe.label_smoothing)
             optimiser.zero_grad(set_to_none=True)
+            loss = _loss(network, last, lesson, recipe, rows, (seed, number), ranks)
             loss.backward()  # type: ignore[no-untyped-call]
+            ranks.add_up([p.grad for p in parameters if p.grad is not None])
             nn.utils.clip_grad_norm_(parameters, recipe.gradient_norm)
             optimiser.step()
-            losses.append(float(loss.detach()))
-        valid_loss, error = _validate(network, last, lesson)
-        here = Epoch(number + 1, recipe.epochs, float(np.mean(losses)), valid_loss, error, time.monotonic() - started)
+            total += loss.detach()
+        ranks.add_up([total])
+        ranks.from_first([b for b in network.buffers() if b.is_floating_point()] or [total])
+        valid_loss, error = _validate(network, last, lesson, ranks)
+        train_loss, seconds = float(total) / many, time.monotonic() - started
+        here = Epoch(number + 1, recipe.epochs, train_loss, valid_loss, error, seconds)
         is_better = best is None or (here.error_rate, here.valid_loss) <= (best.error_rate, best.valid_loss)
         if best is None or is_better or not len(lesson.hold_out):
             best, best_state = here, copy.deepcopy(network.state_dict())
-        _save(checkpoint, lesson, recipe, both, optimiser, here, best, best_state)
-        on_epoch(here)
-        if here.epoch - best.epoch >= recipe.patience:
-            break
-    assert best is not None
+        if ranks.is_first:
+            checkpoint.save(path, mark, {"epoch": here.epoch, "best": asdict(best)}, both, optimiser, best_state)
+            on_epoch(here)
     network.load_state_dict(best_state)
-    network.eval()
-    return best
+    return network.eval()
+
+
+def _in_step(network: "nn.Module", recipe: FineTune, ranks: Ranks) -> "nn.Module":
+    """The network, its batch norms counting the whole batch where it is shared out and they are to learn.
+
+    torch can do that on GPUs only.
+    """
+    from torch import nn
+
+    if ranks.size > 1 and not recipe.freeze_batch_norm and device_of(ranks).type == "cuda":
+        found: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return found
+    return network
+
+
+def _loss(
+    network: "nn.Module",
+    last: "nn.Linear",
+    lesson: Lesson,
+    recipe: FineTune,
+    rows: Ints,
+    when: tuple[int, int],
+    ranks: Ranks,
+) -> "Tensor":
+    """This rank's part of the mean loss of a batch: over all ranks they add up to it. when: seed and epoch.
+
+    How a photo is varied depends on seed, epoch and photo alone, and so not on who shows it.
+    """
+    import torch
+    from torch.nn import functional
+
+    mine = ranks.share(rows)
+    weight = 1.0 / len(rows)
+    if not len(mine):  # There are more ranks than photos, and all must take part in what follows.
+        mine, weight = rows[:1], 0.0
+    where = last.weight.device
+    chance = [np.random.default_rng((*when, row)) for row in mine.tolist()]
+    shown = varied(lesson.pictures.whole(mine.tolist()), lesson.preparation.crop, recipe, chance, where)
+    with _autocast(where):
+        logits = last(network(_normal(shown, lesson.preparation)).flatten(1))
+        right = torch.from_numpy(lesson.truth[mine]).to(where)
+        whole = functional.cross_entropy(logits.float(), right, reduction="sum", label_smoothing=recipe.label_smoothing)
+    return whole * weight
 
 
 def one_cycle(share: float, warm_up: float) -> float:
@@ -124,26 +173,25 @@ def one_cycle(share: float, warm_up: float) -> float:
     return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (share - warm_up) / (1 - warm_up))) / 2
 
 
-def device() -> "torch.device":
-    """The GPU where there is one."""
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def embeddings(network: "nn.Module", pictures: Pictures, rows: Ints, preparation: Preparation) -> Floats:
-    """What the network makes of photos, as a worker would see them; float32 (N, dimension)."""
+def embeddings(
+    network: "nn.Module", pictures: Pictures, rows: Ints, preparation: Preparation, ranks: Ranks = ALONE
+) -> Floats:
+    """What the network makes of photos, as a worker would see them; float32 (N, dimension), the same on every rank."""
     import torch
 
     where = next(network.parameters()).device
-    found = []
     network.eval()
+    mine = ranks.share(rows)
+    asked = mine if len(mine) else rows[:1]  # Even a rank without a photo has to know how long an embedding is.
+    found = []
     with torch.no_grad():
-        for start in range(0, len(rows), AT_ONCE):
-            pixels = torch.from_numpy(pictures.centres(rows[start : start + AT_ONCE].tolist())).to(where)
+        for start in range(0, len(asked), AT_ONCE):
+            pixels = torch.from_numpy(pictures.centres(asked[start : start + AT_ONCE].tolist())).to(where)
             shown = _normal(pixels.permute(0, 3, 1, 2).float(), preparation)
             found.append(network(shown).flatten(1).float().cpu().numpy())
-    return np.concatenate(found) if found else np.zeros((0, 0), np.float32)
+    if not found:
+        return np.zeros((0, 0), np.float32)
+    return ranks.gather(np.concatenate(found)[: len(mine)], len(rows))
 
 
 def _normal(shown: "Tensor", preparation: Preparation) -> "Tensor":
@@ -205,79 +253,25 @@ def _autocast(where: "torch.device") -> Any:
     return torch.autocast(where.type, torch.bfloat16, enabled=is_fast)
 
 
-def _validate(network: "nn.Module", last: "nn.Linear", lesson: Lesson) -> tuple[float, float]:
-    """Log-loss and share of wrong answers on the held-out photos; on some learnt ones where none is held out."""
+def _validate(network: "nn.Module", last: "nn.Linear", lesson: Lesson, ranks: Ranks) -> tuple[float, float]:
+    """Log-loss and share of wrong answers on the held-out photos; on some learnt ones where none is held out.
+
+    All ranks look, the first one's word counts: they must end at the same epoch, to the last bit of a comparison.
+    """
     import torch
 
     rows = lesson.hold_out if len(lesson.hold_out) else lesson.learn[: 2 * AT_ONCE]
-    vectors = torch.from_numpy(embeddings(network, lesson.pictures, rows, lesson.preparation))
+    vectors = torch.from_numpy(embeddings(network, lesson.pictures, rows, lesson.preparation, ranks))
     right = torch.from_numpy(lesson.truth[rows])
     with torch.no_grad():
         logits = last(vectors.to(last.weight.device)).float().cpu()
     loss = torch.nn.functional.cross_entropy(logits, right)
-    return float(loss), float((logits.argmax(dim=1) != right).float().mean())
+    both = torch.stack([loss, (logits.argmax(dim=1) != right).float().mean()])
+    ranks.from_first([both])
+    return float(both[0]), float(both[1])
 
 
 def _mark(lesson: Lesson, recipe: FineTune) -> str:
     """What a checkpoint belongs to."""
-    return json.dumps([repr(recipe), lesson.learn.tolist(), lesson.hold_out.tolist(), lesson.truth.tolist()])
-
-
-def _save(
-    path: Path,
-    lesson: Lesson,
-    recipe: FineTune,
-    both: "nn.Module",
-    optimiser: "torch.optim.Optimizer",
-    here: Epoch,
-    best: Epoch,
-    best_state: dict[str, "Tensor"],
-) -> None:
-    """Everything to go on from, in one file that appears whole."""
-    from safetensors.torch import save_file
-
-    tensors = {f"now.{name}": tensor for name, tensor in both.state_dict().items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in best_state.items()}
-    for number, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in state.items()}
-    facts = {"epoch": here.epoch, "best": vars(best)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part")
-    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(whole, aside, {"mark": _mark(lesson, recipe), "facts": json.dumps(facts)})
-    aside.replace(path)
-
-
-def _resume(path: Path, lesson: Lesson, recipe: FineTune) -> tuple[dict[str, Any], dict[str, "Tensor"]] | None:
-    """A checkpoint of this very lesson and recipe: (facts, tensors); None where there is none or it is damaged."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata()
-            if about["mark"] != _mark(lesson, recipe):
-                return None
-            return json.loads(about["facts"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, ValueError):
-        return None
-
-
-def _restore(
-    saved: tuple[dict[str, Any], dict[str, "Tensor"]],
-    both: "nn.Module",
-    optimiser: "torch.optim.Optimizer",
-) -> tuple[int, Epoch, dict[str, "Tensor"]]:
-    facts, tensors = saved
-
-    def under(prefix: str) -> dict[str, "Tensor"]:
-        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-    both.load_state_dict(under("now."))
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in under("optimiser.").items():
-        number, _, what = name.partition(".")
-        state.setdefault(int(number), {})[what] = tensor
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-    return facts["epoch"], Epoch(**facts["best"]), under("best.")
+    facts = [repr(recipe), lesson.learn.tolist(), lesson.hold_out.tolist(), lesson.truth.tolist()]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

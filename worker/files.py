@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from snaplabel import images, people, voices
+from snaplabel import images, labels, people, voices
 from snaplabel.database import Database
 from snaplabel.errors import ImageError, ModelError
 from snaplabel.settings import Settings
@@ -32,8 +32,12 @@ def classify(settings: Settings, classifier_name: str, paths: Sequence[Path], as
             f"The classifier {classifier_name!r} has learnt nothing yet: "
             "`snaplabel import DIR`, then `snaplabel train`, teaches it."
         )
+    with database.read() as session:
+        # A model's card knows what its labels were called on the day on which it was trained.
+        known = {label_id: labels.in_use(session, label_id) for label_id, _ in model.card.labels}
+    names = {label_id: label.name if label is not None else None for label_id, label in known.items()}
     failed = False
-    for found in _answers(engine, model, list(_files(paths))):
+    for found in _answers(engine, model, names, list(_files(paths))):
         failed = failed or "error" in found
         _print(found, as_json)
     engine.close()
@@ -48,13 +52,16 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _answers(engine: Engine, model: Loaded, paths: list[Path]) -> Iterator[dict[str, Any]]:
+def _answers(
+    engine: Engine, model: Loaded, names: dict[int, str | None], paths: list[Path]
+) -> Iterator[dict[str, Any]]:
     with ThreadPoolExecutor(4) as pool:
         for start in range(0, len(paths), AT_ONCE):
-            yield from pool.map(lambda path: _answer(engine, model, path), paths[start : start + AT_ONCE])
+            yield from pool.map(lambda path: _answer(engine, model, names, path), paths[start : start + AT_ONCE])
 
 
-def _answer(engine: Engine, model: Loaded, path: Path) -> dict[str, Any]:
+def _answer(engine: Engine, model: Loaded, names: dict[int, str | None], path: Path) -> dict[str, Any]:
+    """names: label id → what it is called now, None: it was archived since."""
     try:
         data = path.read_bytes()
         vector = engine.embed(model.card.backbone, images.prepare(data).data)
@@ -63,8 +70,14 @@ def _answer(engine: Engine, model: Loaded, path: Path) -> dict[str, Any]:
     except ImageError as error:
         return {"file": str(path), "error": voices.REFUSALS[error.reason]}
     verdict = model.judge(vector)
-    names = dict(model.card.labels)
-    top = [[names[label_id], chance] for label_id, chance in verdict.top]
+    chances: dict[str, float] = {}
+    for label_id, chance in verdict.top:
+        # Two labels that were merged since are one answer.
+        if name := names[label_id]:
+            chances[name] = chances.get(name, 0.0) + chance
+    if not chances:
+        chances = {dict(model.card.labels)[label_id]: chance for label_id, chance in verdict.top}
+    top = [list(pair) for pair in sorted(chances.items(), key=lambda pair: -pair[1])]
     return {"file": str(path), "label": top[0][0], "confidence": top[0][1], "voice": verdict.voice, "top": top}
 
 
@@ -76,6 +89,7 @@ def _print(found: dict[str, Any], as_json: bool) -> None:
     else:
         top = [(name, chance) for name, chance in found["top"]]
         title, detail = voices.guess(found["voice"], top, voices.shortlist(top))
-        line = f"{found['file']}: {title} ({detail})"
+        # Nobody can press a button here.
+        line = f"{found['file']}: {title} ({detail.removesuffix(f'. {voices.WHAT_IS_IT}')})"
     sys.stdout.write(line + "\n")
     sys.stdout.flush()

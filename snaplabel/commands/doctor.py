@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snaplabel import output, redis_server
-from snaplabel.errors import SnaplabelError
+from snaplabel.errors import DatabaseError, SnaplabelError
 from snaplabel.queue import connect, socket_path
 from snaplabel.settings import Settings
 from snaplabel.store import Store
@@ -128,11 +128,44 @@ def _weights(settings: Settings) -> Finding:
         if not settings.weights.is_file():
             problem = "SNAPLABEL_WEIGHTS must name a .safetensors or .pth file."
             return Finding("weights", f"there is no {settings.weights}", problem)
-        return Finding("weights", f"{settings.backbone}, from {settings.weights.name}")
+        sentence = f"{settings.backbone}, from {settings.weights.name}"
+        if names := _taught_without(settings):
+            problem = f"`snaplabel train --full --classifier {names[0]}` takes them up; until then it goes on without."
+            return Finding("weights", f"{sentence}; {' and '.join(names)} was taught before they were given", problem)
+        return Finding("weights", sentence)
     cached = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub" / "checkpoints"
     if any(cached.glob(f"{settings.backbone}-*")):
         return Finding("weights", f"{settings.backbone}, downloaded before")
     return Finding("weights", f"{settings.backbone}; downloaded at the first start")
+
+
+def _taught_without(settings: Settings) -> list[str]:
+    """Classifiers that were taught before the weights were given; none where there is no trainer's room here."""
+    import migrations
+
+    try:
+        from trainer import backbone
+    except ImportError:  # A machine with only the bot's packages.
+        return []
+    from sqlalchemy import select
+
+    from snaplabel import registry
+    from snaplabel.database import Database
+    from snaplabel.tables import Classifier
+
+    try:
+        if not migrations.is_current(settings.database):
+            return []
+    except DatabaseError:  # Another line says so.
+        return []
+    database, store, found = Database(settings.database), Store(settings.store), []
+    with database.read() as session:
+        for classifier in session.scalars(select(Classifier).order_by(Classifier.name)):
+            current = registry.current(session, classifier.id)
+            if current is not None and backbone.unused_weights(database, store, settings, current):
+                found.append(classifier.name)
+    database.close()
+    return found
 
 
 def _admins(settings: Settings) -> Finding:

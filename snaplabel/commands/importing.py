@@ -30,7 +30,7 @@ class Report:
     """What became of each file, by its path.
 
     near: (path, what it looks like). conflicts: (path, its folder's label, the label it is here under).
-    unreadable: (path, reason).
+    unreadable: (path, reason). alike: labels that may be the same, whoever made them.
     """
 
     added: int = 0
@@ -39,6 +39,7 @@ class Report:
     near: list[tuple[str, str]] = field(default_factory=list)
     conflicts: list[tuple[str, str, str]] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+    alike: list[labels.Duplicate] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def import_(settings: Settings, args: argparse.Namespace) -> int:
                 advance=advance,
             )
         report.others = others
+        with database.read() as session:
+            report.alike = labels.duplicates(session, home.classifier(session, args.classifier).id)
     importing_report.show(report, args.classifier)
     return 0 if report.added or report.known else 1
 
@@ -90,14 +93,16 @@ def take_in(
         classifier_id = people.make_classifier(session, classifier_name).id
         here = set(session.scalars(select(Photo.sha256).where(Photo.classifier_id == classifier_id)))
     report = Report()
+    recorded = _Recorded(classifier_id, set(here), votes_needed, relabel)
 
     def write(batch: list[_Read]) -> None:
         for last_try in (False, False, True):
             try:
-                with database.begin() as session:
-                    part = _record(session, classifier_id, batch, votes_needed=votes_needed, relabel=relabel)
+                with database.begin() as session, session.no_autoflush:
+                    part = _record(session, recorded, batch)
                 break
             except IntegrityError:  # Somebody else sent the same photo or made the same label at the same moment.
+                recorded.is_alone = False
                 if last_try:
                     raise
         report.added += part.added
@@ -154,18 +159,45 @@ def _stored(store: Store, found: Iterable[Found], here: set[str], report: Report
             pool.shutdown(cancel_futures=True)
 
 
-def _record(session: Session, classifier_id: int, batch: list[_Read], *, votes_needed: float, relabel: bool) -> Report:
-    report = Report()
+@dataclass
+class _Recorded:
+    """What an import has to know of the database while it writes. here: sha256 of the photos that are there.
+
+    is_alone: nobody else was seen to write meanwhile, so that a photo that was not there is not there now.
+    """
+
+    classifier_id: int
+    here: set[str]
+    votes_needed: float
+    relabel: bool
+    is_alone: bool = True
+
+
+def _record(session: Session, recorded: _Recorded, batch: list[_Read]) -> Report:
+    report, sides = Report(), photos.Sides()
     importer = people.person(session, "local", "import", "import")
     made: dict[str, Label] = {}
     for one in batch:
-        label = made.setdefault(one.label, made.get(one.label) or labels.make(session, classifier_id, one.label))
+        label = made.setdefault(
+            one.label, made.get(one.label) or labels.make(session, recorded.classifier_id, one.label)
+        )
+        if label.id not in sides:
+            sides[label.id] = photos.count_sides(session, recorded.classifier_id, label.id)
         if one.prepared is None:
-            photo, near = photos.known(session, classifier_id, one.sha256), None
+            photo, near = photos.known(session, recorded.classifier_id, one.sha256), None
             is_new = False
         else:
-            added = photos.add(session, classifier_id, one.prepared, label_id=label.id, person_id=importer.id)
+            added = photos.add(
+                session,
+                recorded.classifier_id,
+                one.prepared,
+                label_id=label.id,
+                person_id=importer.id,
+                sides=sides,
+                may_be_known=one.sha256 in recorded.here or not recorded.is_alone,
+            )
             photo, is_new, near = added.photo, added.is_new, added.near
+        recorded.here.add(one.sha256)
         if photo is None:  # Erased since the import began.
             report.unreadable.append((one.found.path, "it was erased a moment ago"))
             continue
@@ -173,8 +205,11 @@ def _record(session: Session, classifier_id: int, batch: list[_Read], *, votes_n
         report.added, report.known = report.added + is_new, report.known + (not is_new)
         if there is not None and there.id != label.id:
             report.conflicts.append((one.found.path, label.name, there.name))
-        if there is None or (relabel and there.id != label.id):
-            corrections.vote(session, photo, importer, label, is_admin=True, votes_needed=votes_needed)
+        if is_new:
+            corrections.first(session, photo, importer, label)
+        elif there is None or (recorded.relabel and there.id != label.id):
+            session.flush()
+            corrections.vote(session, photo, importer, label, is_admin=True, votes_needed=recorded.votes_needed)
         if near is not None:
             twin = session.get(Label, near.label_id) if near.label_id else None
             report.near.append((one.found.path, f"a photo of {twin.name}" if twin else "a photo without a label"))

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from snaplabel import output
 from snaplabel.commands.importing import Report
+from snaplabel.commands.labelling import may_be_same
 
 # More lines than this help nobody; the rest is counted.
 SHOWN = 20
@@ -45,6 +46,8 @@ def show(report: Report, classifier_name: str) -> None:
     )
     unreadable = [(path, _reason(reason)) for path, reason in report.unreadable]
     _list("could not be taken in", unreadable, "{0}: {1}")
+    for pair in report.alike:
+        output.say(f"\n{may_be_same(pair)}")
     if not report.added and not report.known:
         output.say("Nothing was imported. A source looks like this: shirts/arsenal/1.jpg, shirts/chelsea/2.jpg.")
 

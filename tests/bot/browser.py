@@ -33,6 +33,11 @@ KEYS = {
     "Escape": (27, ""),
     "Tab": (9, ""),
     "Space": (32, " "),
+    "ArrowLeft": (37, ""),
+    "ArrowUp": (38, ""),
+    "ArrowRight": (39, ""),
+    "ArrowDown": (40, ""),
+    **{letter: (ord(letter.upper()), letter) for letter in "abcdefghijklmnopqrstuvwxyz"},
 }
 START_S = 30.0
 

@@ -64,12 +64,23 @@ def test_retrain_is_watched_in_one_message_to_its_end(room: Room) -> None:
     assert ("train.run", 1) in room.rings
 
 
-def test_a_second_training_is_refused_while_one_runs(room: Room) -> None:
-    room.say("/retrain", ADMIN)
+@pytest.mark.parametrize("command", ["/retrain", "/retrain full"])
+def test_a_second_training_is_refused_while_one_runs(room: Room, command: str) -> None:
+    room.say(command, ADMIN)
 
-    room.say("/retrain full", ADMIN)
+    room.say(command, ADMIN)
 
     assert "running already" in room.shown().text
+
+
+def test_the_head_is_refitted_beside_a_full_training(room: Room) -> None:
+    room.say("/retrain full", ADMIN)
+
+    room.say("/retrain", ADMIN)
+
+    assert [task for task, _ in room.rings if task == "train.run"] == ["train.run", "train.run"]
+    with room.database.read() as session:
+        assert [run.kind for run in session.scalars(select(TrainingRun))] == ["fine_tune", "refit"]
 
 
 def test_cancel_stops_a_queued_training(room: Room) -> None:

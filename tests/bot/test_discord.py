@@ -777,6 +777,24 @@ def test_a_message_is_edited_and_its_picture_uploaded_once(api: DiscordApi, chan
     assert [len(call.files) for call in api.calls_to("PATCH", "/channels/*/messages/*")] == [1, 0, 0, 1]
 
 
+def test_a_photo_is_exchanged_and_taken_away_in_one_message(channel: Channel, desk: Desk) -> None:
+    desk.host.pictures |= {"photos/a.jpg": picture(), "photos/b.jpg": picture("red")}
+    sent = desk.send(channel, Reply("ant or bee?", picture="photos/a.jpg"))
+
+    for key in ("photos/b.jpg", "photos/b.jpg", "photos/lost.jpg", "photos/a.jpg", ""):
+        desk.edit(channel, sent, Reply("bee or ant?", picture=key))
+
+    message = in_channel(channel, sent)
+    shown = [[(each.filename, each.content) for each in version.attachments] for version in message.versions]
+    assert [version for n, version in enumerate([*shown]) if n == 0 or version != shown[n - 1]] == [
+        [("picture.jpg", picture())],
+        [("picture.jpg", picture("red"))],
+        [],
+        [("picture.jpg", picture())],
+    ]
+    assert message.attachments == []
+
+
 def test_a_picture_that_the_place_or_the_store_refuses_does_not_take_the_words_with_it(
     api: DiscordApi, guild: Guild, channel: Channel, desk: Desk
 ) -> None:

@@ -578,6 +578,57 @@ def test_a_text_becomes_a_picture_and_its_caption_is_edited_from_then_on(telegra
     assert message.photo is not None
 
 
+def colour_of(message: Any) -> str | None:
+    """What a message's photo is mostly: "red", "blue", or "" for neither; None without a photo."""
+    if message.photo is None:
+        return None
+    with Image.open(io.BytesIO(message.photo)) as image:
+        red, _, blue = image.convert("RGB").resize((1, 1)).getpixel((0, 0))  # type: ignore[misc]
+    return "red" if red > 2 * blue else "blue" if blue > 2 * red else ""
+
+
+def test_a_photo_is_sent_exchanged_and_taken_away_in_one_message(telegram: TelegramApi, desk: Desk) -> None:
+    chat = telegram.private_chat(telegram.person("Anna"))
+    desk.host.pictures = {"photos/a.jpg": picture(colour="red"), "photos/b.jpg": picture(colour="blue")}
+
+    sent = desk.send(chat, Reply("ant or bee?", picture="photos/a.jpg"))
+    seen = [colour_of(in_chat(chat, sent))]
+    for reply in (
+        Reply("bee or ant?", picture="photos/b.jpg"),
+        Reply("Which one?", picture="photos/b.jpg"),
+        Reply("Nothing left", picture=""),
+    ):
+        desk.edit(chat, sent, reply)
+        seen.append(colour_of(in_chat(chat, sent)))
+
+    (message,) = chat.from_bot
+    assert seen == ["red", "blue", "blue", ""]
+    assert message.caption == "Nothing left"
+
+
+@pytest.mark.parametrize("key", ["photos/lost.jpg", "photos/odd.jpg"])
+def test_a_photo_that_cannot_be_shown_leaves_no_other_under_its_words(
+    telegram: TelegramApi, desk: Desk, key: str
+) -> None:
+    chat = telegram.private_chat(telegram.person("Anna"))
+    desk.host.pictures = {"photos/a.jpg": picture(colour="red"), "photos/odd.jpg": picture(2000, 20, colour="blue")}
+    sent = desk.send(chat, Reply("ant or bee?", picture="photos/a.jpg"))
+
+    desk.edit(chat, sent, Reply("I can't read this photo", picture=key))
+
+    (message,) = chat.from_bot
+    assert (message.caption, colour_of(message)) == ("I can't read this photo", "")
+
+
+def test_a_text_stays_a_text_when_there_is_no_picture_to_take_away(telegram: TelegramApi, desk: Desk) -> None:
+    chat = telegram.private_chat(telegram.person("Anna"))
+    sent = desk.send(chat, Reply("Nothing to look at", picture=""))
+
+    desk.edit(chat, sent, Reply("Still nothing", picture=""))
+
+    assert [(message.text, message.photo) for message in chat.from_bot] == [("Still nothing", None)]
+
+
 def test_a_server_that_adds_no_picture_to_a_text_gets_it_as_a_reply(telegram: TelegramApi, desk: Desk) -> None:
     chat = telegram.private_chat(telegram.person("Anna"))
     desk.host.pictures["report"] = picture(kind="PNG")

@@ -191,6 +191,11 @@ def test_the_document_describes_every_answer(program: httpx.Client) -> None:
         "/api/photos/{id}/correction",
         "/api/model",
         "/api/labels",
+        "/api/models",
+        "/api/models/{version}/report",
+        "/api/review",
+        "/api/review/undo",
+        "/api/review/{photo_id}",
         "/api/health",
     }
     for path, methods in document["paths"].items():

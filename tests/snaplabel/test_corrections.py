@@ -1,11 +1,15 @@
 """Votes: whose counts, what they say together, and what is left when they are taken back."""
 
+from collections.abc import Iterator
+from datetime import timedelta
+
 import pytest
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
-from snaplabel import corrections, labels, people
+from snaplabel import corrections, labels, people, standing, tally
 from snaplabel.database import Database
-from snaplabel.tables import Label, Person, Photo
+from snaplabel.tables import Correction, Label, Person, Photo
 
 
 class Ballot:
@@ -46,9 +50,20 @@ class Ballot:
         ).accepted
         return found.name if found else None
 
+    def accepted(self, photo: Photo) -> str | None:
+        return next((name for name, label in self.labels.items() if label.id == photo.label_id), None)
+
+    def give_standing(self, *names: str) -> None:
+        """Let these people be right five times before an admin says the same."""
+        for _ in range(5):
+            photo = self.photo()
+            for name in names:
+                self.vote(photo, name, "cat")
+            self.vote(photo, "anna", "cat", admin=True)
+
 
 @pytest.fixture
-def ballot(database: Database):  # type: ignore[no-untyped-def]
+def ballot(database: Database) -> Iterator[Ballot]:
     with database.begin() as session:
         yield Ballot(session)
 
@@ -132,3 +147,181 @@ def test_everything_a_person_said_can_be_taken_back_at_once(ballot: Ballot) -> N
     assert count == 2
     assert mine.label_id is None
     assert both.label_id == ballot.labels["cat"].id
+
+
+NEWCOMERS = [f"newcomer {n}" for n in range(10)]
+
+
+def test_repeating_what_an_admin_said_already_earns_nothing(ballot: Ballot) -> None:
+    for _ in range(5):
+        photo = ballot.photo()
+        ballot.vote(photo, "anna", "cat", admin=True)
+        ballot.vote(photo, "parrot", "cat")
+
+    assert corrections.trust(ballot.session, ballot.person("parrot").id) == 0.5
+
+
+def test_newcomers_who_agree_with_each_other_earn_nothing(ballot: Ballot) -> None:
+    for _ in range(5):
+        photo = ballot.photo()
+        for name in NEWCOMERS:
+            ballot.vote(photo, name, "owl")
+
+    assert {corrections.trust(ballot.session, ballot.person(name).id) for name in NEWCOMERS} == {0.5}
+
+
+def test_ten_newcomers_do_not_overturn_an_admin_but_ask_one(ballot: Ballot) -> None:
+    photo = ballot.photo()
+    ballot.vote(photo, "anna", "cat", admin=True)
+
+    for name in NEWCOMERS:
+        ballot.vote(photo, name, "owl")
+
+    assert ballot.accepted(photo) == "cat"
+    (question,) = corrections.conflicts(ballot.session, ballot.classifier.id)
+    assert question.photo is photo
+    assert question.decided is ballot.labels["cat"]
+    assert [(side.label.name, side.weight) for side in question.sides] == [("cat", 1.0), ("owl", 5.0)]
+
+
+def test_ten_newcomers_do_not_overturn_somebody_of_standing(ballot: Ballot) -> None:
+    ballot.give_standing("olga")
+    photo = ballot.photo()
+    ballot.vote(photo, "olga", "cat")
+
+    for name in NEWCOMERS:
+        ballot.vote(photo, name, "owl")
+
+    assert ballot.accepted(photo) == "cat"
+    assert tally.of(ballot.session, photo).is_question
+    assert tally.of(ballot.session, photo).is_confirmed
+
+
+def test_somebody_of_standing_overturns_ten_newcomers(ballot: Ballot) -> None:
+    ballot.give_standing("olga")
+    photo = ballot.photo()
+    for name in NEWCOMERS:
+        ballot.vote(photo, name, "owl")
+
+    ballot.vote(photo, "olga", "cat")
+
+    assert ballot.accepted(photo) == "cat"
+
+
+def test_an_admins_word_settles_a_question_until_somebody_disagrees_again(ballot: Ballot) -> None:
+    photo = ballot.photo()
+    ballot.vote(photo, "max", "cat")
+    ballot.vote(photo, "olga", "dog")
+    asked = tally.of(ballot.session, photo).is_question
+
+    ballot.vote(photo, "anna", "dog", admin=True)
+    settled = tally.of(ballot.session, photo).is_question
+    ballot.vote(photo, "max", "owl")
+
+    assert (asked, settled) == (True, False)
+    assert tally.of(ballot.session, photo).is_question
+
+
+def test_those_who_were_wrong_twice_and_never_right_ask_no_more(ballot: Ballot) -> None:
+    for _ in range(2):
+        photo = ballot.photo()
+        ballot.vote(photo, "troll", "owl")
+        ballot.vote(photo, "anna", "cat", admin=True)
+    photo = ballot.photo()
+    ballot.vote(photo, "anna", "cat", admin=True)
+
+    ballot.vote(photo, "troll", "owl")
+
+    assert corrections.conflicts(ballot.session, ballot.classifier.id) == []
+
+
+def test_labels_of_newcomers_are_unconfirmed_until_an_admin_says_the_same(ballot: Ballot) -> None:
+    by_max, by_both, by_import = ballot.photo(), ballot.photo(), ballot.photo()
+    ballot.vote(by_max, "max", "cat")
+    ballot.vote(by_both, "max", "dog")
+    ballot.vote(by_import, "import", "cat", admin=True)
+    before = corrections.unconfirmed(ballot.session, ballot.classifier.id)
+
+    outcome = corrections.vote(
+        ballot.session, by_both, ballot.person("anna"), ballot.labels["dog"], is_admin=True, votes_needed=0.5
+    )
+
+    assert before == {by_max.id, by_both.id}
+    assert corrections.unconfirmed(ballot.session, ballot.classifier.id) == {by_max.id}
+    assert outcome.changed, "there is something to learn: it may be in the exam now"
+
+
+def test_standing_that_is_earned_counts_for_what_was_said_before(ballot: Ballot) -> None:
+    disputed, alone = ballot.photo(), ballot.photo()
+    ballot.vote(disputed, "olga", "cat")
+    ballot.vote(disputed, "max", "dog")
+    ballot.vote(disputed, "mia", "dog")
+    ballot.vote(alone, "olga", "owl")
+    before = ballot.accepted(disputed)
+
+    ballot.give_standing("olga")
+
+    assert before == "dog"
+    assert ballot.accepted(disputed) == "cat"
+    assert corrections.unconfirmed(ballot.session, ballot.classifier.id) == set()
+
+
+def test_standing_that_is_lost_takes_its_labels_along(ballot: Ballot) -> None:
+    ballot.give_standing("olga")
+    photo = ballot.photo()
+    ballot.vote(photo, "olga", "owl")
+    ballot.vote(photo, "max", "cat")
+    ballot.vote(photo, "mia", "cat")
+    before = ballot.accepted(photo)
+
+    wrong = ballot.photo()
+    ballot.vote(wrong, "olga", "owl")
+    ballot.vote(wrong, "anna", "cat", admin=True)
+
+    assert before == "owl"
+    assert ballot.accepted(photo) == "cat"
+
+
+def test_the_31st_vote_within_an_hour_waits_for_an_admin_and_is_not_lost(ballot: Ballot) -> None:
+    for _ in range(standing.VOTES_AN_HOUR):
+        assert ballot.vote(ballot.photo(), "max", "cat") == "cat"
+    photo = ballot.photo()
+    person = ballot.person("max")
+
+    outcome = corrections.vote(ballot.session, photo, person, ballot.labels["owl"], is_admin=False, votes_needed=0.5)
+
+    assert (outcome.accepted, outcome.waits, outcome.is_question) == (None, True, True)
+    assert [one.photo.id for one in corrections.conflicts(ballot.session, ballot.classifier.id)] == [photo.id]
+    assert ballot.vote(photo, "anna", "owl", admin=True) == "owl"
+
+
+def test_votes_at_a_human_pace_never_wait(ballot: Ballot) -> None:
+    photos = [ballot.photo() for _ in range(standing.VOTES_AN_HOUR + 10)]
+    for n, photo in enumerate(photos):
+        ballot.vote(photo, "max", "cat")
+        vote = ballot.session.scalars(select(Correction).where(Correction.photo_id == photo.id)).one()
+        vote.changed_at -= timedelta(minutes=3 * (len(photos) - n))
+
+    assert ballot.vote(ballot.photo(), "max", "owl") == "owl"
+
+
+def test_somebody_of_standing_may_teach_as_fast_as_they_like(ballot: Ballot) -> None:
+    ballot.give_standing("olga")
+
+    said = [ballot.vote(ballot.photo(), "olga", "dog") for _ in range(standing.VOTES_AN_HOUR + 5)]
+
+    assert set(said) == {"dog"}
+
+
+def test_a_settle_asks_the_database_a_few_times_whoever_voted(ballot: Ballot) -> None:
+    photo = ballot.photo()
+    for name in NEWCOMERS:
+        ballot.vote(photo, name, "owl")
+    ballot.session.expire_all()
+    asked: list[str] = []
+    event.listen(ballot.session.get_bind(), "before_cursor_execute", lambda *args: asked.append(args[2]))
+
+    tally.of(ballot.session, photo)
+
+    # Votes, records, haste; photo, label and classifier have to be read again after expire_all.
+    assert len(asked) <= 6

@@ -2,9 +2,10 @@
 
 import pytest
 
-from snaplabel import labels, people
+from snaplabel import labels, naming, people
 from snaplabel.database import Database
 from snaplabel.errors import LabelError
+from snaplabel.tables import Photo
 
 
 @pytest.mark.parametrize(
@@ -71,3 +72,70 @@ def test_making_a_label_twice_makes_it_once(database: Database) -> None:
 
     assert first.id == again.id
     assert again.name == "Juventus"
+
+
+def test_a_label_is_meant_by_its_other_names_too(database: Database) -> None:
+    with database.begin() as session:
+        classifier = people.make_classifier(session)
+        butterfly = labels.make(session, classifier.id, "Vanessa atalanta")
+        naming.add_alias(session, butterfly, "red admiral", person_id=None)
+
+        exact, mistyped = (labels.meant(session, classifier.id, text) for text in ("Red Admiral", "red admirla"))
+
+    assert (exact.label, exact.is_sure) == (butterfly, True)
+    assert (mistyped.label, mistyped.is_sure) == (butterfly, True)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "may_be_same"),
+    [
+        ("ant", "ants", True),
+        ("fox", "foxes", True),
+        ("butterfly", "Butterflies", True),
+        ("Juventus", "Juvntus", True),
+        ("Newcastle", "Newcaslte", True),
+        ("Schmetterling", "Schmetterlinge", True),
+        ("Team A", "Team B", False),
+        ("Team", "Team B", False),
+        ("Boeing 737", "Boeing 747", False),
+        ("shirt 2023", "shirt 2024", False),
+        ("Rocky II", "Rocky III", False),
+        ("mouse", "house", False),
+        ("Parus major", "Parus minor", False),
+        ("as", "ass", False),
+        ("princes", "princess", True),
+        ("cat", "dog", False),
+    ],
+)
+def test_plurals_and_typing_errors_may_be_one_label(
+    database: Database, one: str, other: str, may_be_same: bool
+) -> None:
+    with database.begin() as session:
+        classifier = people.make_classifier(session)
+        for name in (one, other):
+            labels.make(session, classifier.id, name)
+
+        found = labels.duplicates(session, classifier.id)
+
+    assert bool(found) is may_be_same
+
+
+def test_of_two_that_may_be_the_same_the_one_with_fewer_photos_goes_into_the_other(database: Database) -> None:
+    with database.begin() as session:
+        classifier = people.make_classifier(session)
+        ants, ant = (labels.make(session, classifier.id, name) for name in ("ants", "ant"))
+        for number, label in enumerate((ants, ants, ant)):
+            session.add(photo_of(classifier.id, number, label.id))
+        session.flush()
+
+        (found,) = labels.duplicates(session, classifier.id)
+
+    assert (found.fewer.label, found.fewer.photos) == (ant, 1)
+    assert (found.more.label, found.more.photos) == (ants, 2)
+
+
+def photo_of(classifier_id: int, number: int, label_id: int) -> Photo:
+    """A photo of which nothing but its label is known."""
+    bands = {f"band{n}": 0 for n in range(4)}
+    about = {"sha256": f"{number:064x}", "phash": 0, "colours": b"", "width": 1, "height": 1, "split": "lesson"}
+    return Photo(classifier_id=classifier_id, label_id=label_id, **bands, **about)

@@ -1,4 +1,4 @@
-"""Trainings and versions: one at a time, taken up again after a death, and one current model."""
+"""Trainings and versions: one of a kind at a time, taken up again after a death, and one current model."""
 
 from datetime import timedelta
 
@@ -11,14 +11,51 @@ from snaplabel.registry import Card, Exam
 from snaplabel.tables import Model, TrainingRun
 
 
-def test_a_classifier_has_one_training_at_a_time(database: Database) -> None:
+def test_a_classifier_has_one_training_of_a_kind_at_a_time(database: Database) -> None:
     with database.begin() as session:
         birds, shirts = (people.make_classifier(session, name).id for name in ("birds", "shirts"))
-        trainings.ask(session, birds, "refit", "command")
+        trainings.ask(session, birds, "fine_tune", "command")
 
         with pytest.raises(AlreadyTraining):
             trainings.ask(session, birds, "fine_tune", "schedule")
-        trainings.ask(session, shirts, "refit", "command")
+        trainings.ask(session, birds, "refit", "corrections")
+        with pytest.raises(AlreadyTraining):
+            trainings.ask(session, birds, "refit", "command")
+        trainings.ask(session, shirts, "fine_tune", "command")
+
+
+@pytest.mark.parametrize("kinds", [("refit", "fine_tune"), ("fine_tune", "refit")])
+def test_of_two_trainings_the_fine_tune_is_shown_and_called_off_first(
+    database: Database, kinds: tuple[str, ...]
+) -> None:
+    with database.begin() as session:
+        classifier = people.make_classifier(session).id
+        for kind in kinds:
+            trainings.ask(session, classifier, kind, "command")
+
+        shown = trainings.active(session, classifier)
+        assert shown is not None
+        assert shown.kind == "fine_tune"
+        first, second = trainings.cancel(session, classifier), trainings.cancel(session, classifier)
+        assert first is not None
+        assert second is not None
+        assert (first.kind, second.kind) == ("fine_tune", "refit")
+        assert trainings.cancel(session, classifier) is None
+
+
+def test_a_training_left_behind_is_found_once_its_process_was_silent(database: Database) -> None:
+    with database.begin() as session:
+        classifier = people.make_classifier(session).id
+        run = trainings.ask(session, classifier, "fine_tune", "cli")
+        assert trainings.left_behind(session, classifier, "fine_tune") is None
+        trainings.claim(session, run.id)
+        assert trainings.left_behind(session, classifier, "fine_tune") is None
+
+        run.beat_at = now() - timedelta(minutes=5)
+        session.flush()
+
+        assert trainings.left_behind(session, classifier, "fine_tune") is run
+        assert trainings.left_behind(session, classifier, "refit") is None
 
 
 def test_a_training_is_claimed_once(database: Database) -> None:

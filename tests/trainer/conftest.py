@@ -112,6 +112,11 @@ class Planted:
 @pytest.fixture
 def planted(database: Database, store: Store, settings: Settings) -> Planted:
     """A classifier that has version 0: a backbone, and no labels."""
+    return plant(database, store, settings)
+
+
+def plant(database: Database, store: Store, settings: Settings) -> Planted:
+    """The same in any database that has its tables."""
     card = BackboneCard(BACKBONE, "tiny", DIMENSION, Preparation(32, 32), True, "planted")
     backbones.save_card(store, card)
     nothing = np.zeros((0, DIMENSION), np.float32)

@@ -72,14 +72,28 @@ def test_a_version_that_was_rolled_back_is_not_made_again(planted: Any) -> None:
     assert planted.current().version == 1
 
 
-def test_a_lesson_waits_while_another_training_runs(planted: Any) -> None:
+def test_a_lesson_is_learnt_while_a_network_is_taught(planted: Any) -> None:
     _plant(planted)
     with planted.database.begin() as session:
-        trainings.ask(session, planted.classifier_id, "fine_tune", "command")
+        trainings.claim(session, trainings.ask(session, planted.classifier_id, "fine_tune", "command").id)
 
     clock.learn(planted.context(), planted.classifier_id)
 
-    assert [one.state for one in _runs(planted)] == ["queued"]
+    assert [(one.kind, one.state) for one in _runs(planted)] == [("fine_tune", "running"), ("refit", "done")]
+    assert planted.current().version == 1
+
+
+def test_the_tick_hands_on_what_was_not_taken(planted: Any) -> None:
+    _plant(planted)
+    with planted.database.begin() as session:
+        for kind in ("fine_tune", "refit"):
+            run = trainings.ask(session, planted.classifier_id, kind, "command")
+            run.created_at = now() - timedelta(minutes=1)
+    handed: list[int] = []
+
+    clock.due(planted.context(), handed.append)
+
+    assert handed == [one.id for one in _runs(planted)[:2]]
 
 
 def test_a_lost_bell_is_made_good_by_the_tick(planted: Any) -> None:

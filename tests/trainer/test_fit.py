@@ -42,6 +42,7 @@ def test_more_numbers_than_photos_are_no_trouble() -> None:
 
 def test_fewer_columns_give_the_same_head() -> None:
     vectors, truth = _clusters([6, 6, 6], dimension=40)
+    vectors = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
     wide = fit.fit(vectors, truth, np.arange(18), RECIPE, weight_decay=0.1).head
     doubled = np.concatenate([vectors] * 3)
     tall = fit.fit(doubled, np.tile(truth, 3), np.tile(np.arange(18), 3), RECIPE, weight_decay=0.1).head
@@ -51,14 +52,38 @@ def test_fewer_columns_give_the_same_head() -> None:
     assert apart < 0.02
 
 
-def test_the_scale_of_an_embedding_does_not_matter() -> None:
+def test_the_scale_of_embeddings_does_not_matter() -> None:
     vectors, truth = _clusters([10, 10])
-    scale = np.linspace(0.5, 100, vectors.shape[1]).astype(np.float32)
 
     plain = fit.fit(vectors, truth, np.arange(20), RECIPE).head
-    scaled = fit.fit(vectors * scale, truth, np.arange(20), RECIPE).head
+    scaled = fit.fit(100 * vectors, truth, np.arange(20), RECIPE).head
 
-    assert np.allclose(plain.logits(vectors), scaled.logits(vectors * scale), atol=5e-2)
+    assert np.allclose(plain.logits(vectors), scaled.logits(100 * vectors), atol=5e-2)
+
+
+def test_with_many_photos_a_number_that_varies_little_counts_as_much_as_one_that_varies_a_lot() -> None:
+    vectors, truth = _clusters([400, 400], dimension=8, spread=3.0)
+    scale = np.linspace(0.5, 4, 8).astype(np.float32)
+
+    plain = fit.fit(vectors, truth, np.arange(800), RECIPE, weight_decay=0.1).head
+    scaled = fit.fit(vectors * scale, truth, np.arange(800), RECIPE, weight_decay=0.1).head
+
+    assert np.abs(plain.logits(vectors) - scaled.logits(vectors * scale)).max() < 0.1
+
+
+def test_numbers_in_which_the_only_two_photos_agree_do_not_decide() -> None:
+    rng = np.random.default_rng(0)
+    middles, spread = rng.gamma(1.0, 1.0, (2, 300)), 0.8
+    answers = np.arange(400) % 2
+    fresh = (middles[answers] + spread * rng.normal(size=(400, 300))).astype(np.float32)
+
+    right = []
+    for _ in range(20):
+        taught = (middles + spread * rng.normal(size=(2, 300))).astype(np.float32)
+        head = fit.fit(taught, np.arange(2), np.arange(2), RECIPE).head
+        right.append((head.logits(fresh).argmax(axis=1) == answers).mean())
+
+    assert np.mean(right) > 0.95
 
 
 def test_a_rare_label_is_not_drowned() -> None:

@@ -141,3 +141,109 @@ def test_an_exam_without_one_of_the_taught_labels_is_too_small() -> None:
     assert judge.is_too_small(np.zeros(20, np.int64), taught)
     assert judge.is_too_small(np.array([0, 1] * 4), taught)
     assert not judge.is_too_small(np.array([0, 1] * 5), taught)
+
+
+def test_a_tiny_exam_says_that_it_proves_little() -> None:
+    truth = [0, 1, 2]
+
+    found = _decide(truth, truth, [1, 1, 2])
+
+    assert found.publish
+    assert found.verdict.endswith("Only 3 exam photos so far, which proves little.")
+
+
+def test_a_current_model_that_knows_fewer_labels_is_beaten_on_the_new_one() -> None:
+    truth = [0] * 5 + [1] * 5 + [2] * 5
+    old = [0] * 5 + [1] * 5 + [0, 1, 0, 1, 0]
+
+    found = _decide(truth, old, truth)
+
+    assert found.publish
+    assert found.fixed == tuple(range(111, 116))
+    assert found.old_error == pytest.approx(1 / 3)
+
+
+def test_a_current_model_that_says_a_label_that_is_gone_was_wrong_there() -> None:
+    truth = [0] * 6 + [1] * 6
+    old = [0, 0, 0, 0, 0, judge.UNKNOWN, *[1] * 6]
+
+    found = _decide(truth, old, truth, taught=(0, 1))
+
+    assert found.publish
+    assert found.fixed == (106,)
+    assert found.verdict == "Better: 1 exam photo came right and 0 went wrong."
+
+
+def test_a_candidate_that_forgot_a_label_of_the_current_model_is_refused() -> None:
+    truth = [0] * 8 + [1] * 8 + [2] * 4
+    new = [0] * 8 + [1] * 8 + [0] * 4
+
+    found = _decide(truth, truth, new, taught=(0, 1))
+
+    assert not found.publish
+    assert "It unlearnt wasp" in found.verdict
+    assert "Only exam photos so far, so not learnt: wasp." in found.verdict
+
+
+@pytest.mark.parametrize(("fixed", "broken"), [(0, 0), (3, 1), (1, 3), (12, 0)])
+def test_the_gain_is_what_was_seen_and_its_interval_holds_it(fixed: int, broken: int) -> None:
+    seen, low, high = judge.gain(fixed, broken, 40)
+
+    assert seen == pytest.approx((fixed - broken) / 40)
+    assert -1 <= low < seen < high <= 1
+
+
+def test_the_interval_of_the_gain_adds_half_a_photo_to_each_of_the_four_cells() -> None:
+    seen, low, high = judge.gain(fixed=8, broken=2, asked=98)
+
+    middle = 6 / 100
+    reach = 1.96 * (11 - 36 / 100) ** 0.5 / 100
+    assert seen == pytest.approx(6 / 98)
+    assert (low, high) == pytest.approx((middle - reach, middle + reach))
+
+
+def test_a_model_as_good_as_its_word_shows_no_more_than_chance_makes() -> None:
+    rng = np.random.default_rng(3)
+    chances = rng.uniform(0.5, 1.0, 2000).astype(np.float32)
+
+    found = judge.calibration(rng.random(2000) < chances, chances)
+
+    assert found is not None
+    assert found.ece < found.at_most
+    assert found.by_chance < found.at_most < 0.05
+    assert sum(one.photos for one in found.bins) == 2000
+    assert len(found.bins) == 10
+
+
+def test_a_model_that_is_too_sure_is_found_out() -> None:
+    right = np.arange(200) % 2 == 0
+
+    found = judge.calibration(right, np.full(200, 0.9, np.float32))
+
+    assert found is not None
+    assert found.ece == pytest.approx(0.4, abs=0.01)
+    assert found.ece > found.at_most
+    assert all(one.low < 0.9 for one in found.bins)
+
+
+def test_a_few_answers_say_nothing_of_calibration() -> None:
+    assert judge.calibration(np.ones(9, np.bool_), np.full(9, 0.9, np.float32)) is None
+
+
+def test_a_small_exam_is_told_its_own_noise() -> None:
+    found = judge.calibration(np.ones(10, np.bool_), np.full(10, 0.8, np.float32))
+
+    assert found is not None
+    assert len(found.bins) == 1
+    # Mean distance of a binomial of 10 tries at 80 % from its mean, in shares.
+    assert found.by_chance == pytest.approx(0.1, abs=0.02)
+    assert found.ece == pytest.approx(0.2, abs=1e-6)
+
+
+def test_an_exam_keeps_its_calibration_beside_its_error() -> None:
+    truth = np.arange(40) % 2
+
+    found = judge.examine(truth, truth, NAMES, chances=np.full(40, 0.99, np.float32))
+
+    assert found.ece == pytest.approx(0.01, abs=1e-3)
+    assert found.ece_by_chance is not None

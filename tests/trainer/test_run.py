@@ -121,22 +121,50 @@ def test_a_candidate_that_unlearnt_is_kept_aside(planted: Any) -> None:
     assert [model.state for model in planted.models()] == ["candidate", "current", "retired"]
 
 
-def test_a_model_published_meanwhile_is_not_pushed_aside(planted: Any) -> None:
+def test_a_candidate_faces_the_model_that_became_current_meanwhile(planted: Any) -> None:
     _plant(planted)
     _train(planted)
     _train_more(planted)
-
-    def roll_back(photo_ids: Sequence[int], backbone: str, on_done: Callable[[int], None]) -> None:
-        planted.embed(photo_ids, backbone, on_done)
-        with planted.database.begin() as session:
-            registry.rollback(session, planted.classifier_id)
+    _, roll_back = _rolling_back(planted, times=1)
 
     planted.photo("ant")
     run_id = _ask(planted)
-    run.execute(planted.context(embed=roll_back), run_id)
+    run.execute(planted.context(watch=roll_back), run_id)
 
-    assert _row(planted, run_id).progress["published"] is False
-    assert planted.current().version == 1
+    over, model = _row(planted, run_id), planted.current()
+    assert over.progress["published"] is True
+    assert (model.version, model.card["parent"]) == (3, 1)
+
+
+def test_a_candidate_that_is_overtaken_again_and_again_is_kept_aside(planted: Any) -> None:
+    _plant(planted)
+    _train(planted)
+    _train_more(planted)
+    rolled, roll_back = _rolling_back(planted, times=99)
+
+    planted.photo("ant")
+    run_id = _ask(planted)
+    run.execute(planted.context(watch=roll_back), run_id)
+
+    over = _row(planted, run_id)
+    assert len(rolled) == run.TURNS
+    assert over.state == "done"
+    assert over.progress["published"] is False
+    assert over.progress["verdict"].startswith(f"Kept aside: v{rolled[-1]} became current")
+    assert planted.current().version == rolled[-1]
+
+
+def _rolling_back(planted: Any, times: int) -> tuple[list[int], Callable[[dict[str, Any]], None]]:
+    """Versions that an admin made current, and a watch that makes the other of v1 and v2 current at each fit."""
+    rolled: list[int] = []
+
+    def watch(facts: dict[str, Any]) -> None:
+        if facts.get("step") == "fitting" and len(rolled) < times:
+            rolled.append(3 - planted.current().version)
+            with planted.database.begin() as session:
+                registry.rollback(session, planted.classifier_id, rolled[-1])
+
+    return rolled, watch
 
 
 def _train_more(planted: Any) -> None:

@@ -16,7 +16,7 @@ from discord.http import Route
 from bot.messages import Attachment, Host, Reply
 from bot.platforms.discord.calls import CONNECT_S, asked, download, said
 from bot.platforms.discord.client import Client
-from bot.platforms.discord.looks import components, formatted
+from bot.platforms.discord.looks import components, filename, formatted
 from bot.platforms.discord.posts import INTERACTION, NAME, attachments
 from snaplabel.errors import NotStored, PlatformError, SettingsError, SnaplabelError
 from snaplabel.settings import Settings
@@ -139,7 +139,7 @@ class Discord:
         return str(message.id)
 
     async def edit(self, chat: str, message: str, reply: Reply) -> None:
-        """Make a message show this. A picture that is there stays, unless there is a new one."""
+        """Make a message show this. A picture that is there stays, unless the reply says something of pictures."""
         client = await self._line()
         partial = client.get_partial_messageable(int(chat)).get_partial_message(int(message))
         if self._pictures.get(message) == reply.picture:
@@ -179,22 +179,24 @@ class Discord:
         """Send or edit. What a place does not allow (pictures, replies) is left out: the words matter most."""
         what = {**more, "content": formatted(reply), "view": components(reply)}
         picture = await self._picture(reply)
+        if reply.picture is not None:
+            # Without bytes, a picture that is there goes all the same: it belongs to other words.
+            what["attachments"] = []
         while True:
             if picture is not None:
-                what["attachments"] = [discord.File(io.BytesIO(picture), "picture.png")]
+                what["attachments"] = [discord.File(io.BytesIO(picture), filename(reply))]
             try:
                 message = await show(**what)
             except discord.HTTPException as error:
                 if "reference" in what and error.code in (NO_HISTORY_NO_REPLY, INVALID_FORM):
                     del what["reference"]
                 elif picture is not None and (error.code in (NO_PERMISSION, TOO_LARGE) or error.status == 413):
-                    picture = None
-                    del what["attachments"]
+                    picture, what["attachments"] = None, []
                 else:
                     raise
             else:
-                if picture is not None and reply.picture:
-                    self._pictures[str(message.id)] = reply.picture
+                if reply.picture is not None:
+                    self._pictures[str(message.id)] = reply.picture if picture is not None else ""
                     while len(self._pictures) > MOST_PICTURES:
                         self._pictures.popitem(last=False)
                 return message

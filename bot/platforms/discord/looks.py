@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 import discord
@@ -98,6 +99,11 @@ def components(reply: Reply) -> discord.ui.View | None:
             view.add_item(discord.ui.Button(label=label, custom_id=each.data, style=style, row=n))
     view.stop()
     return view
+
+
+def filename(reply: Reply) -> str:
+    """What the picture's file is called: apps show an attachment by its ending."""
+    return f"picture{PurePosixPath(reply.picture or '').suffix or '.png'}"
 
 
 def _kind(choice: Choice) -> str:

@@ -16,7 +16,7 @@ from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, Invali
 from telegram.request import HTTPXRequest
 
 from bot.messages import Attachment, Host, Reply
-from bot.platforms.telegram.looks import formatted, keyboard
+from bot.platforms.telegram.looks import filename, formatted, keyboard, no_picture
 from bot.platforms.telegram.posts import HEAVIEST_FILE, LONGEST_TEXT, post_of
 from snaplabel.errors import NotStored, PlatformError, SettingsError, SnaplabelError
 from snaplabel.settings import Settings
@@ -247,7 +247,8 @@ class Telegram:
             if picture is not None:
                 try:
                     words = formatted(reply, LONGEST_CAPTION)
-                    sent = await self._bot.send_photo(photo=picture, filename="picture.png", caption=words, **where)
+                    name = filename(reply)
+                    sent = await self._bot.send_photo(photo=picture, filename=name, caption=words, **where)
                     return str(sent.message_id)
                 except BadRequest as error:
                     if _reason(error, PICTURE_TROUBLE) is None:
@@ -257,7 +258,7 @@ class Telegram:
             return str(sent.message_id)
 
     async def edit(self, chat: str, message: str, reply: Reply) -> None:
-        """Make a message show this. A picture that is there stays, unless there is a new one."""
+        """Make a message show this. A picture that is there stays, unless the reply says something of pictures."""
         if self._is_passing(chat, message, reply):
             return
         picture = await self._picture(reply)
@@ -266,7 +267,7 @@ class Telegram:
         trouble = None
         with self._refusals():
             if picture is not None:
-                media = telegram.InputMediaPhoto(picture, caption, "HTML", filename="picture.png")
+                media = telegram.InputMediaPhoto(picture, caption, "HTML", filename=filename(reply))
                 trouble = await _tried(self._bot.edit_message_media(media, **which), PICTURE_TROUBLE)
                 if trouble is None:
                     return
@@ -274,7 +275,13 @@ class Telegram:
             words = formatted(reply, LONGEST_TEXT) or "…"
             text = self._bot.edit_message_text(words, parse_mode="HTML", link_preview_options=NO_PREVIEW, **which)
             if await _tried(text, ("no text in the message",)):
-                await _tried(self._bot.edit_message_caption(caption=caption, parse_mode="HTML", **which))
+                bare = None
+                if reply.picture is not None:
+                    # The picture that is there belongs to other words, and Telegram lets none be taken away.
+                    media = telegram.InputMediaPhoto(no_picture(), caption, "HTML", filename="picture.png")
+                    bare = await _tried(self._bot.edit_message_media(media, **which), PICTURE_TROUBLE)
+                if reply.picture is None or bare is not None:
+                    await _tried(self._bot.edit_message_caption(caption=caption, parse_mode="HTML", **which))
         if trouble == "no media in the message":  # An old Bot API server, which adds none to a text.
             await self.send(chat, Reply(picture=reply.picture), reply_to=message, nonce="")
 

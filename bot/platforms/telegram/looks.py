@@ -1,12 +1,17 @@
 """A reply of ours becomes Telegram's HTML and keyboard."""
 
+import functools
+import io
 from html import escape
+from pathlib import PurePosixPath
 
 import telegram
+from PIL import Image
 
 from bot.messages import Choice, Reply
 
 LONGEST_TITLE = 256
+NO_PICTURE_PX, NO_PICTURE_COLOUR = (640, 64), "#7f9a94"
 STYLES = {"good": "success", "danger": "danger"}
 
 
@@ -43,3 +48,16 @@ def keyboard(reply: Reply) -> telegram.InlineKeyboardMarkup | None:
 
     rows = [[button(choice) for choice in row] for row in reply.choices if row]
     return telegram.InlineKeyboardMarkup(rows) if rows else None
+
+
+def filename(reply: Reply) -> str:
+    """What the picture's file is called: Telegram refuses one whose ending it doesn't know."""
+    return f"picture{PurePosixPath(reply.picture or '').suffix or '.png'}"
+
+
+@functools.cache
+def no_picture() -> bytes:
+    """A calm strip as PNG, in place of a picture that is to go."""
+    out = io.BytesIO()
+    Image.new("RGB", NO_PICTURE_PX, NO_PICTURE_COLOUR).save(out, "PNG")
+    return out.getvalue()

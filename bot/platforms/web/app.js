@@ -4,6 +4,8 @@ import * as composer from "./composer.js";
 import { hue, initial } from "./draw.js";
 import * as feed from "./feed.js";
 import { get, listen, post } from "./net.js";
+import * as reports from "./reports.js";
+import * as review from "./review.js";
 
 const LOST_AFTER_MS = 1500; // A connection that is back sooner was never missed.
 const NOTICE_MS = 6000;
@@ -51,7 +53,10 @@ async function showModel() {
 let modelSoon;
 function refreshModel() {
   clearTimeout(modelSoon);
-  modelSoon = setTimeout(() => showModel().catch(() => {}), 1200);
+  modelSoon = setTimeout(() => {
+    showModel().catch(() => {});
+    review.refresh();
+  }, 1200);
 }
 
 function onState(state) {
@@ -132,15 +137,20 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   dragged = 0;
   byId("drop").hidden = true;
+  review.leave();
+  reports.leave();
   composer.add(event.dataTransfer.files);
 });
 addEventListener("paste", (event) => {
   if (!event.clipboardData?.files.length) return;
   event.preventDefault();
+  review.leave();
+  reports.leave();
   composer.add(event.clipboardData.files);
 });
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && event.target.id !== "text" && !byId("large").open) composer.escape();
+  const isElsewhere = byId("large").open || review.isOpen() || reports.isOpen();
+  if (event.key === "Escape" && event.target.id !== "text" && !isElsewhere) composer.escape();
 });
 
 const large = byId("large");
@@ -148,9 +158,12 @@ large.addEventListener("click", () => large.close());
 
 try {
   showMe(await get("/me"));
-  const actions = { reply: composer.reply, notice };
+  const { reply, offerReply, withdrawReply } = composer;
+  const actions = { reply, offerReply, withdrawReply, notice };
   feed.setUp(me, actions);
   composer.setUp(me, actions);
+  review.setUp(me, actions);
+  reports.setUp(me, actions);
   if (!me.name && !wasAsked()) askName(false);
   showModel().catch(() => {});
   listen(
@@ -159,6 +172,7 @@ try {
       post: (item) => feed.upsert(item),
       answer: (shown) => {
         feed.heard(shown);
+        reports.heard(shown);
         if (shown.reply.progress === null) refreshModel();
       },
     },

@@ -6,7 +6,7 @@ import { newId, post, upload } from "./net.js";
 import { shrink } from "./shrink.js";
 
 const MAX_FILES = 10;
-const FIRST_CHIPS = ["labels", "status", "retrain", "models", "stats", "help"];
+const FIRST_CHIPS = ["labels", "status", "review", "retrain", "models", "stats", "help"];
 
 const byId = (id) => document.getElementById(id);
 const text = byId("text");
@@ -18,6 +18,7 @@ let me = { id: "", name: "", commands: [] };
 let notice = () => {};
 let chosen = []; // {file, url}
 let replyTo = null;
+let offered = null; // {id, prefix}: the reply was not asked for, but is likely
 
 export function setUp(who, given) {
   me = who;
@@ -31,11 +32,35 @@ export function rename(who) {
 
 // Starts a reply to an answer or a photo.
 export function reply(id) {
+  replyingTo(id);
+  text.focus();
+}
+
+function replyingTo(id) {
   replyTo = id;
+  offered = null;
   replying.hidden = false;
   replying.querySelector("span").textContent = `Replying to: ${feed.title(id)}`;
   text.placeholder = feed.isAlbum(id) ? "Like 2: newcastle" : "What is it really?";
-  text.focus();
+}
+
+// An answer asks for words: what is typed next is a reply to it. prefix: says which photo of an album is meant.
+export function offerReply(id, { prefix = "", takesFocus = false } = {}) {
+  if (text.value.trim() && !(replyTo === id && offered)) return; // Somebody is in the middle of something else.
+  const before = replyTo === id ? offered?.prefix : "";
+  replyingTo(id);
+  offered = { id, prefix: prefix || before || "" };
+  if (!text.value) text.value = offered.prefix;
+  changed();
+  if (takesFocus) text.focus();
+}
+
+// The answer has what it asked for.
+export function withdrawReply(id) {
+  if (offered?.id !== id) return;
+  if (text.value === offered.prefix) text.value = "";
+  stopReplying();
+  changed();
 }
 
 export function add(files) {
@@ -54,6 +79,7 @@ export function sendNow(files) {
 
 function stopReplying() {
   replyTo = null;
+  offered = null;
   replying.hidden = true;
   text.placeholder = "Message, or /command";
 }
@@ -101,6 +127,10 @@ function drawChips() {
 
 // A command that takes something waits in the field for it; the others go at once.
 function choose(command) {
+  if (command.name === "review") {
+    location.hash = "review"; // The page has a better place for it than the chat.
+    return undefined;
+  }
   if (!command.argument) return say(`/${command.name}`);
   text.value = `/${command.name} `;
   text.placeholder = command.argument;

@@ -19,7 +19,7 @@ const answers = new Map(); // an answer's id → the id of the item it hangs und
 let me = { id: "" };
 let isAtEnd = true;
 let isLoaded = false;
-let actions = { reply() {}, notice() {} };
+let actions = { reply() {}, offerReply() {}, withdrawReply() {}, notice() {} };
 
 export function setUp(who, given) {
   me = who;
@@ -218,8 +218,13 @@ async function press(answer, data, button) {
   };
   button.onclick = () => {};
   const again = setTimeout(() => { release(); button.onclick = () => press(answer, data, button); }, PATIENCE_MS);
+  const number = /^Photo (\d+):/.exec(items.get(answers.get(answer))?.item.answer.reply.title)?.[1];
+  // Who works with the keyboard is on the way to the labels; on a phone its keyboard would cover them.
+  const takesFocus = !matchMedia("(pointer: coarse)").matches && !button.matches(":focus-visible");
   try {
     await post("/press", { answer, data });
+    if (data.startsWith("else:")) actions.offerReply(answer, { prefix: number ? `${number}: ` : "", takesFocus });
+    else actions.withdrawReply(answer);
   } catch (sorry) {
     clearTimeout(again);
     release();

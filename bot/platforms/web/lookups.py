@@ -58,7 +58,7 @@ def correct(database: Database, message_id: str, lesson: Lesson, votes_needed: f
                 raise Refused(409, "That photo is still being taken in. Try again in a moment.")
             if picture is None:
                 raise Refused(409, "That was no photo, so there is nothing to correct.")
-            label = _label(session, picture.classifier_id, lesson)
+            label = label_named(session, picture.classifier_id, lesson)
             person = people.person(session, PLATFORM, API, "API")
             outcome = corrections.vote(session, picture, person, label, is_admin=True, votes_needed=votes_needed)
             accepted = outcome.accepted.name if outcome.accepted is not None else None
@@ -67,7 +67,8 @@ def correct(database: Database, message_id: str, lesson: Lesson, votes_needed: f
         raise Refused(422, str(error)) from error
 
 
-def _label(session: Session, classifier_id: int, lesson: Lesson) -> Label:
+def label_named(session: Session, classifier_id: int, lesson: Lesson) -> Label:
+    """The label that a lesson names, made if it wishes so. Raises Refused, LabelError."""
     meant = labels.meant(session, classifier_id, lesson.label)
     if meant.label is not None and (meant.is_sure or labels.key(lesson.label) == meant.label.key):
         return meant.label
@@ -82,7 +83,7 @@ def _label(session: Session, classifier_id: int, lesson: Lesson) -> Label:
 
 def model_now(session: Session, chat: str = ROOM) -> ModelNow:
     """The model that answers in a chat now."""
-    classifier_id = _classifier_id(session, chat)
+    classifier_id = classifier_of(session, chat)
     of_photos = select(func.count()).select_from(Photo).where(Photo.classifier_id == classifier_id)
     everything = session.scalar(of_photos) or 0
     labelled = session.scalar(of_photos.where(Photo.label_id.is_not(None))) or 0
@@ -106,7 +107,7 @@ def model_now(session: Session, chat: str = ROOM) -> ModelNow:
 
 def label_rows(session: Session, chat: str = API) -> list[LabelRow]:
     """The labels of a chat's classifier, most photos first."""
-    rows = labels.counts(session, _classifier_id(session, chat))
+    rows = labels.counts(session, classifier_of(session, chat))
     return [LabelRow(name=row.label.name, photos=row.photos, exam=row.exam) for row in rows]
 
 
@@ -131,7 +132,7 @@ def _message(session: Session, message_id: str) -> Message:
     return found
 
 
-def _classifier_id(session: Session, chat: str) -> int:
+def classifier_of(session: Session, chat: str) -> int:
     """The classifier that a chat is bound to; -1, which is none, while nothing was ever made."""
     there = room(session, chat)
     if there is not None:
@@ -143,5 +144,5 @@ def _classifier_id(session: Session, chat: str) -> int:
 def _name(session: Session, chat: str) -> str:
     from snaplabel.tables import Classifier
 
-    found = session.get(Classifier, _classifier_id(session, chat))
+    found = session.get(Classifier, classifier_of(session, chat))
     return found.name if found is not None else people.DEFAULT

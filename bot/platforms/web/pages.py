@@ -18,8 +18,8 @@ from bot.platforms.web import room as seen
 from bot.platforms.web.door import Refused, Visitor
 from bot.platforms.web.room import PLATFORM, ROOM
 from bot.platforms.web.shapes import OWN_ID, Named, Press, Said
-from snaplabel.errors import LabelError, NotStored
-from snaplabel.store import sha256_of
+from snaplabel.errors import ImageError, LabelError, NotStored
+from snaplabel.store import photo_key, sha256_of
 
 if TYPE_CHECKING:
     from bot.platforms.web.adapter import Web
@@ -179,10 +179,15 @@ def room(web: "Web") -> APIRouter:
     @routes.get("/picture/{answer}")
     async def picture(answer: str, _visitor: Member) -> Response:
         reply = web.live.shown(answer) or await web.ask(seen.reply_of, answer)
-        if reply is None or reply.picture is None:
+        if reply is None or not reply.picture:
             raise Refused(404, NOTHING_HERE)
-        data = await web.host.read(reply.picture)
-        return Response(data, media_type="image/png", headers=PRIVATE)
+        sha256 = reply.picture.rpartition("/")[2].removesuffix(".jpg")
+        is_photo = reply.picture == photo_key(sha256)
+        try:
+            data = await (web.picture(sha256) if is_photo else web.host.read(reply.picture))
+        except (NotStored, ImageError) as error:
+            raise Refused(404, NOTHING_HERE) from error
+        return Response(data, media_type="image/jpeg" if is_photo else "image/png", headers=PRIVATE)
 
     @routes.post("/photos", status_code=202)
     async def photos(request: Request, visitor: Poster) -> dict[str, Any]:

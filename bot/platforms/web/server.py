@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException as NotRouted
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bot.platforms.web import api, pages
+from bot.platforms.web import api, pages, reports, reviews
 from bot.platforms.web.door import Refused
 from snaplabel import __version__
 from snaplabel.errors import DatabaseError, SettingsError, StoreError
@@ -96,6 +96,8 @@ def _application(web: "Web") -> FastAPI:
     app.include_router(pages.page(web), include_in_schema=False)
     app.include_router(pages.room(web), include_in_schema=False)
     app.include_router(api.routes(web), prefix="/api")
+    app.include_router(reports.routes(web), prefix="/api")
+    app.include_router(reviews.routes(web), prefix="/api")
 
     def refused(_request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)

@@ -1,0 +1,142 @@
+"""Standing: how far a person's word counts, earned only by what admins said after them; and whose votes come too fast.
+
+Agreeing with an admin's label that is already there earns nothing, since anybody can repeat it; agreeing with each
+other earns newcomers nothing either, however many they are; and nobody but an admin can give standing.
+"""
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import case, exists, func, select
+from sqlalchemy.orm import Session, aliased
+
+from snaplabel import labels
+from snaplabel.tables import Correction, Person, Photo
+
+# From this trust on, a person has standing: right five times of five, eleven of twelve, sixteen of eighteen.
+STANDING = 0.85
+# Below this trust, a disagreement asks no admin any more: wrong twice and never right.
+HEARD = 0.3
+# So many votes of a person without standing count within an hour; those beyond wait for an admin.
+VOTES_AN_HOUR = 30
+HOUR = timedelta(hours=1)
+MANY = 500
+
+
+@dataclass(frozen=True)
+class Record:
+    """How often a person said what an admin said later. counted: photos on which an admin spoke after them."""
+
+    agreed: int = 0
+    counted: int = 0
+
+    @property
+    def trust(self) -> float:
+        """From 0 to 1: (agreed + 1) / (counted + 2), Laplace's rule of succession; 0.5 for a newcomer."""
+        return (self.agreed + 1) / (self.counted + 2)
+
+    @property
+    def has_standing(self) -> bool:
+        return self.trust >= STANDING
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether disagreeing makes a question to an admin."""
+        return self.trust >= HEARD
+
+
+def trust(session: Session, person_id: int) -> float:
+    """How far a person's vote counts, from 0 to 1: 0.5 for a newcomer."""
+    return records(session, [person_id])[person_id].trust
+
+
+def records(session: Session, person_ids: Collection[int]) -> dict[int, Record]:
+    """The record of each of these people, in one query for up to MANY of them."""
+    agreed: dict[int, int] = {}
+    counted: dict[int, int] = {}
+    admins = aliased(Correction)
+    spoke_later = exists().where(
+        admins.photo_id == Correction.photo_id,
+        admins.by_admin,
+        admins.taken_back_at.is_(None),
+        admins.person_id != Correction.person_id,
+        admins.changed_at > Correction.changed_at,
+    )
+    for some in _parts(person_ids):
+        query = (
+            select(Correction.person_id, Correction.label_id, Photo.label_id, func.count())
+            .join(Photo, Photo.id == Correction.photo_id)
+            .where(Correction.person_id.in_(some), Correction.taken_back_at.is_(None), ~Correction.by_admin)
+            .where(Photo.label_id.is_not(None), spoke_later)
+            .group_by(Correction.person_id, Correction.label_id, Photo.label_id)
+        )
+        for person_id, said, accepted, n in session.execute(query):
+            assert person_id is not None
+            assert accepted is not None
+            counted[person_id] = counted.get(person_id, 0) + n
+            if said == accepted or labels.final(session, said) == labels.final(session, accepted):
+                agreed[person_id] = agreed.get(person_id, 0) + n
+    return {one: Record(agreed.get(one, 0), counted.get(one, 0)) for one in person_ids}
+
+
+def too_fast(session: Session, votes: Iterable[Correction]) -> set[int]:
+    """Ids of those among these votes, all by people without standing, that their person cast within an hour after
+    VOTES_AN_HOUR others; what was taken back counts as cast.
+    """
+    by_person: dict[int, list[Correction]] = {}
+    for vote in votes:
+        if vote.person_id is not None:
+            by_person.setdefault(vote.person_id, []).append(vote)
+    found = set()
+    for some in _parts(by_person):
+        query = select(Correction.person_id).where(Correction.person_id.in_(some)).group_by(Correction.person_id)
+        busy = [one for one in session.scalars(query.having(func.count() > VOTES_AN_HOUR)) if one is not None]
+        if not busy:
+            continue
+        when = [vote.changed_at for person_id in busy for vote in by_person[person_id]]
+        around = Correction.person_id.in_(busy), Correction.changed_at.between(min(when) - HOUR, max(when))
+        cast: dict[int | None, list[datetime]] = {}
+        moments = select(Correction.person_id, Correction.changed_at).where(*around).order_by(Correction.changed_at)
+        for one, moment in session.execute(moments):
+            cast.setdefault(one, []).append(moment)
+        for person_id in busy:
+            theirs = cast[person_id]
+            for vote in by_person[person_id]:
+                others = bisect_right(theirs, vote.changed_at) - bisect_right(theirs, vote.changed_at - HOUR) - 1
+                found |= {vote.id} if others >= VOTES_AN_HOUR else set()
+    return found
+
+
+def _parts(people: Iterable[int]) -> Iterable[list[int]]:
+    everybody = list(people)
+    return (everybody[start : start + MANY] for start in range(0, len(everybody), MANY))
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A person who corrected. corrections: votes that stand. is_admin: some of them were an admin's."""
+
+    person: Person
+    corrections: int
+    is_admin: bool
+    record: Record
+
+
+def teachers(session: Session) -> list[Teacher]:
+    """Everybody with a vote that stands, those with most first."""
+    by_admin = func.sum(case((Correction.by_admin, 1), else_=0))
+    query = (
+        select(Correction.person_id, func.count(), by_admin)
+        .where(Correction.taken_back_at.is_(None), Correction.person_id.is_not(None))
+        .group_by(Correction.person_id)
+        .order_by(func.count().desc(), Correction.person_id)
+    )
+    rows = session.execute(query).all()
+    known = records(session, [row[0] for row in rows if row[0] is not None])
+    return [
+        Teacher(session.get_one(Person, person_id), count, bool(as_admin), known[person_id])
+        for person_id, count, as_admin in rows
+        if person_id is not None
+    ]

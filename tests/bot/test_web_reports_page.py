@@ -1,0 +1,143 @@
+"""The versions and their reports in a real Chromium: what everybody sees, and what an admin's press does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from snaplabel import registry
+from snaplabel.settings import read
+from tests.bot.browser import Browser, Page, browser, program
+from tests.bot.reported import plant
+from tests.bot.webhouse import TOKEN, Served, served
+
+pytestmark = pytest.mark.real
+
+PHONE, DESK = (390, 844), (1280, 800)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = program()
+    if path is None:
+        pytest.skip("no Chromium is installed here")
+    with browser(path) as found:
+        yield found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Served]:
+    with served(read({"SNAPLABEL_HOME": str(tmp_path / "home")}, dotenv=tmp_path / "no.env")) as found:
+        plant(found.house)
+        yield found
+
+
+def _enter(
+    chromium: Browser, place: Served, address: str = "", size: tuple[int, int] = DESK, *, dark: bool = False
+) -> Page:
+    """A page whose visitor came by this address, the admin link where there is none."""
+    page = chromium.page()
+    page.looks_like(*size, phone=size == PHONE, dark=dark)
+    page.open(place.url + (address or f"/?token={TOKEN}"))
+    page.wait_for("!document.querySelector('#naming').hidden")
+    page.run("document.querySelector('#nameless').click()")
+    return page
+
+
+def test_everybody_sees_versions_and_a_report_and_nobody_else_may_publish(chromium: Browser, place: Served) -> None:
+    page = _enter(chromium, place, f"/join/{place.web.door.invite}")
+
+    page.run("document.querySelector('#models-way').click()")
+    page.wait_for("document.querySelectorAll('#versions li').length === 4")
+    page.wait_for("document.querySelector('#version .big')")
+
+    assert page.run("document.querySelector('#version h3').textContent") == "v2"
+    assert page.run("document.querySelector('#version .big').textContent").replace("\u00a0", " ") == "94 % right"
+    assert page.run("document.querySelectorAll('#version svg').length") == 3
+    assert page.run("document.querySelectorAll('#version .bars li').length") == 3
+    assert page.run("document.querySelectorAll('#version .choices button').length") == 0
+    assert page.run("document.querySelector('#feed').inert")
+    assert page.troubles == []
+
+
+def test_a_report_shows_the_photos_that_turned_and_enlarges_them(chromium: Browser, place: Served) -> None:
+    page = _enter(chromium, place)
+
+    page.run("location.hash = 'models/3'")
+    page.wait_for("document.querySelectorAll('#version .turned .thumb img').length === 2")
+    page.wait_for("[...document.querySelectorAll('#version .turned img')].every((image) => image.naturalWidth > 0)")
+    page.run("document.querySelector('#version .turned .thumb').click()")
+
+    assert "and 1 more" in page.run("[...document.querySelectorAll('#version .turned')].at(-1).textContent")
+    assert page.wait_for("document.querySelector('#large').open")
+    assert page.troubles == []
+
+
+def test_an_admin_publishes_a_refused_version_and_the_page_says_so(chromium: Browser, place: Served) -> None:
+    page = _enter(chromium, place)
+    page.run("location.hash = 'models/3'")
+    page.wait_for("document.querySelector('#version .choices button')")
+
+    page.run("document.querySelector('#version .choices button.good').click()")
+
+    page.wait_for("document.querySelector('#notice').textContent.startsWith('v3 is live')")
+    page.wait_for("document.querySelector('#version .pill.current')")
+    with place.house.database.read() as session:
+        current = registry.current(session, 1)
+    assert current is not None
+    assert current.version == 3
+
+
+def test_an_admin_goes_back_to_the_version_before(chromium: Browser, place: Served) -> None:
+    page = _enter(chromium, place)
+    page.run("location.hash = 'models'")
+    page.wait_for("document.querySelector('#version .choices button')")
+
+    page.run("document.querySelector('#version .choices button').click()")
+
+    page.wait_for("document.querySelector('#notice').textContent.startsWith('Back to v1')")
+    page.wait_for("document.querySelector('#versions a[aria-current] b').textContent === 'v1'")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_on_a_phone_the_list_comes_first_and_nothing_is_wider_than_the_screen(
+    chromium: Browser, place: Served, tmp_path: Path, dark: bool
+) -> None:
+    page = _enter(chromium, place, size=PHONE, dark=dark)
+
+    page.run("document.querySelector('#models-way').click()")
+    page.wait_for("document.querySelectorAll('#versions li').length === 4")
+    listed = page.run("document.querySelector('#version').offsetWidth")
+    page.run("document.querySelector('#versions li:nth-child(1) a').click()")
+    page.wait_for("document.querySelector('#version .turned')")
+    page.screenshot(tmp_path / "report.png")
+
+    assert listed == 0
+    assert page.run("document.querySelector('#versions').offsetWidth") == 0
+    assert page.run("document.querySelector('#models').scrollWidth") <= PHONE[0]
+    assert page.troubles == []
+
+
+def test_escape_leads_back_to_the_chat(chromium: Browser, place: Served) -> None:
+    page = _enter(chromium, place)
+    page.run("location.hash = 'models'")
+    page.wait_for("document.querySelector('#version .big')")
+
+    page.press("Escape")
+
+    page.wait_for("document.querySelector('#models').hidden && !document.querySelector('#feed').inert")
+
+
+def test_from_the_models_to_the_review_the_chat_stays_covered(chromium: Browser, place: Served) -> None:
+    page = _enter(chromium, place)
+    page.run("location.hash = 'models'")
+    page.wait_for("document.querySelector('#version .big')")
+
+    page.run("location.hash = 'review'")
+    page.wait_for("!document.querySelector('#review').hidden && document.querySelector('#models').hidden")
+    to_review = page.wait_for("document.querySelector('#feed').inert")
+    page.run("location.hash = 'models'")
+    page.wait_for("document.querySelector('#review').hidden && !document.querySelector('#models').hidden")
+
+    assert to_review
+    assert page.wait_for("document.querySelector('#feed').inert")
