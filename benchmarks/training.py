@@ -132,14 +132,16 @@ def _measure(home_name: str, photos_name: str, seed: str, full: str) -> None:
 
 
 def _asked(settings: Any, photos: Path) -> dict[str, float]:
-    """What the newest version (published or not) says of test/."""
+    """What the version that answers now says of test/; "published": whether that is the newest one."""
     from snaplabel import heads, home, registry
     from snaplabel.registry import Card
     from worker.engine import Engine
 
     with home.opened(settings) as (database, store):
         with database.read() as session:
-            model = registry.versions(session, 1)[0]
+            model = registry.current(session, 1)
+            newest = registry.versions(session, 1)[0]
+        assert model is not None
         card = Card.from_json(model.card)
         head, engine = heads.load(store, model.key, card), Engine(database, store, settings.home)
         files = [path for path in (photos / "test").rglob("*") if path.is_file()]
@@ -148,7 +150,7 @@ def _asked(settings: Any, photos: Path) -> dict[str, float]:
             verdict = heads.judge(head, card, engine.embed(card.backbone, path.read_bytes())[None])[0]
             wrong += dict(card.labels)[verdict.top[0][0]] != path.parent.name
         engine.close()
-    return {"error": wrong / len(files), "published": float(model.state == "current")}
+    return {"error": wrong / len(files), "published": float(model.id == newest.id)}
 
 
 def _fastai(python: Path, photos: Path, epochs: int, seed: int) -> dict[str, float]:

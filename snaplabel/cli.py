@@ -102,6 +102,13 @@ def parser() -> argparse.ArgumentParser:
     load.add_argument("--relabel", action="store_true", help="where a photo is here under another label, change it")
     train = add("train", "Train now, in this process.", of_classifier=True)
     train.add_argument("--full", action="store_true", help="fine-tune the whole network, not only its head")
+    own = train.add_argument_group("a recipe of your own, with --full")
+    own.add_argument(
+        "--backbone", metavar="NAME", help="torchvision's name of the network to start from, as in resnet18"
+    )
+    own.add_argument("--epochs", type=_count, metavar="N", help="times that it sees every photo")
+    own.add_argument("--rate", type=_rate, metavar="X", help="learning rate of the last layers, as in 6e-4")
+    own.add_argument("--batch-size", type=_count, metavar="N", help="photos a step")
     classify = add("classify", "Say what photos show.", of_classifier=True)
     classify.add_argument("files", nargs="+", type=Path, metavar="FILE")
     classify.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -184,6 +191,22 @@ def _version(text: str) -> int:
     if not re.fullmatch(r"v?\d{1,9}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no version; versions look like 3 or v3")
     return int(text.removeprefix("v"))
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,5}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no learning rate; they go from 1e-6 to 1")
+    return rate
 
 
 def _port(text: str) -> int:

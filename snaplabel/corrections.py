@@ -9,9 +9,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Select, exists, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
-from snaplabel import tally
+from snaplabel import labels, standing, tally
 from snaplabel.database import now
 from snaplabel.standing import trust as trust
 from snaplabel.tables import Correction, Label, Person, Photo
@@ -102,14 +102,18 @@ def conflicts(session: Session, classifier_id: int) -> list[Tally]:
 
 def unconfirmed(session: Session, classifier_id: int) -> set[int]:
     """Ids of photos whose label rests on votes of people without standing alone."""
-    admins = aliased(Correction)
-    by_admin = exists().where(
-        admins.photo_id == Photo.id, admins.by_admin, admins.taken_back_at.is_(None), admins.label_id == Photo.label_id
-    )
-    voted = exists().where(Correction.photo_id == Photo.id, Correction.taken_back_at.is_(None))
+    stands = Correction.photo_id == Photo.id, Correction.taken_back_at.is_(None)
+    counts = or_(Label.archived_at.is_(None), Label.merged_into_id.is_not(None))
+    by_admin = exists().where(*stands, Correction.by_admin, Label.id == Correction.label_id, counts)
     labelled = Photo.classifier_id == classifier_id, Photo.label_id.is_not(None)
-    photos = session.scalars(select(Photo).where(*labelled, ~by_admin, voted)).all()
-    return {one.photo.id for one in tally.of_many(session, photos) if one.sides and not one.is_confirmed}
+    found = set(session.scalars(select(Photo.id).where(*labelled, ~by_admin, exists().where(*stands))))
+    trusted = standing.of_standing(session) if found else set()
+    query = select(Photo.id, Photo.label_id, Correction.label_id).join(Correction, Correction.photo_id == Photo.id)
+    query = query.where(*labelled, Correction.taken_back_at.is_(None), Correction.person_id.in_(trusted))
+    for photo_id, accepted, said in session.execute(query) if trusted else ():
+        if said == accepted or labels.in_use(session, said) == labels.in_use(session, accepted):
+            found.discard(photo_id)
+    return found
 
 
 def since(session: Session, classifier_id: int, moment: object) -> int:

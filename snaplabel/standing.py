@@ -53,9 +53,19 @@ def trust(session: Session, person_id: int) -> float:
 
 
 def records(session: Session, person_ids: Collection[int]) -> dict[int, Record]:
-    """The record of each of these people, in one query for up to MANY of them."""
-    agreed: dict[int, int] = {}
-    counted: dict[int, int] = {}
+    """The record of each of these people, in one query."""
+    # A long list is slower to look up than all that admins ever judged is to read.
+    known = _judged(session, person_ids if len(person_ids) <= MANY else None)
+    return {one: known.get(one, Record()) for one in person_ids}
+
+
+def of_standing(session: Session) -> set[int]:
+    """Ids of everybody who has standing."""
+    return {person_id for person_id, record in _judged(session, None).items() if record.has_standing}
+
+
+def _judged(session: Session, person_ids: Collection[int] | None) -> dict[int, Record]:
+    """The records of those among these people (None: among all) on whose votes an admin spoke later."""
     admins = aliased(Correction)
     spoke_later = exists().where(
         admins.photo_id == Correction.photo_id,
@@ -64,21 +74,22 @@ def records(session: Session, person_ids: Collection[int]) -> dict[int, Record]:
         admins.person_id != Correction.person_id,
         admins.changed_at > Correction.changed_at,
     )
-    for some in _parts(person_ids):
-        query = (
-            select(Correction.person_id, Correction.label_id, Photo.label_id, func.count())
-            .join(Photo, Photo.id == Correction.photo_id)
-            .where(Correction.person_id.in_(some), Correction.taken_back_at.is_(None), ~Correction.by_admin)
-            .where(Photo.label_id.is_not(None), spoke_later)
-            .group_by(Correction.person_id, Correction.label_id, Photo.label_id)
-        )
-        for person_id, said, accepted, n in session.execute(query):
-            assert person_id is not None
-            assert accepted is not None
-            counted[person_id] = counted.get(person_id, 0) + n
-            if said == accepted or labels.final(session, said) == labels.final(session, accepted):
-                agreed[person_id] = agreed.get(person_id, 0) + n
-    return {one: Record(agreed.get(one, 0), counted.get(one, 0)) for one in person_ids}
+    query = (
+        select(Correction.person_id, Correction.label_id, Photo.label_id, func.count())
+        .join(Photo, Photo.id == Correction.photo_id)
+        .where(Correction.taken_back_at.is_(None), ~Correction.by_admin, Photo.label_id.is_not(None), spoke_later)
+        .group_by(Correction.person_id, Correction.label_id, Photo.label_id)
+    )
+    if person_ids is not None:
+        query = query.where(Correction.person_id.in_(person_ids))
+    found: dict[int, Record] = {}
+    for person_id, said, accepted, n in session.execute(query):
+        if person_id is None or accepted is None:
+            continue
+        agrees = said == accepted or labels.final(session, said) == labels.final(session, accepted)
+        before = found.get(person_id, Record())
+        found[person_id] = Record(before.agreed + n * agrees, before.counted + n)
+    return found
 
 
 def too_fast(session: Session, votes: Iterable[Correction]) -> set[int]:
@@ -124,19 +135,18 @@ class Teacher:
     record: Record
 
 
-def teachers(session: Session) -> list[Teacher]:
-    """Everybody with a vote that stands, those with most first."""
+def teachers(session: Session, limit: int = 1000) -> list[Teacher]:
+    """Those whose votes stand, with most votes first."""
     by_admin = func.sum(case((Correction.by_admin, 1), else_=0))
-    query = (
-        select(Correction.person_id, func.count(), by_admin)
+    votes = (
+        select(Correction.person_id, func.count().label("votes"), by_admin.label("by_admin"))
         .where(Correction.taken_back_at.is_(None), Correction.person_id.is_not(None))
         .group_by(Correction.person_id)
         .order_by(func.count().desc(), Correction.person_id)
+        .limit(limit)
+        .subquery()
     )
-    rows = session.execute(query).all()
-    known = records(session, [row[0] for row in rows if row[0] is not None])
-    return [
-        Teacher(session.get_one(Person, person_id), count, bool(as_admin), known[person_id])
-        for person_id, count, as_admin in rows
-        if person_id is not None
-    ]
+    query = select(Person, votes.c.votes, votes.c.by_admin).join(votes, votes.c.person_id == Person.id)
+    rows = session.execute(query.order_by(votes.c.votes.desc(), Person.id)).all()
+    known = records(session, [person.id for person, _, _ in rows])
+    return [Teacher(person, count, bool(as_admin), known[person.id]) for person, count, as_admin in rows]

@@ -72,17 +72,18 @@ def latest(session: Session, classifier_id: int, kind: str | None = None) -> Tra
     return session.scalar(query.order_by(TrainingRun.id.desc()).limit(1))
 
 
-def claim(session: Session, run_id: int) -> TrainingRun | None:
+def claim(session: Session, run_id: int, started_at: datetime | None = None) -> TrainingRun | None:
     """Take a queued training, or one whose trainer died; None when it is somebody else's or over.
 
-    One that died MAX_ATTEMPTS times is failed for good.
+    started_at: a moment before its labels are read, since what is said after it is news; None: this one. A training
+    that died MAX_ATTEMPTS times is failed for good.
     """
     is_dead = (TrainingRun.state == "running") & (TrainingRun.beat_at < _silent_since())
     free = (TrainingRun.state == "queued") | is_dead
     taken = session.execute(
         update(TrainingRun)
         .where(TrainingRun.id == run_id, free)
-        .values(state="running", beat_at=now(), started_at=now(), attempts=TrainingRun.attempts + 1)
+        .values(state="running", beat_at=now(), started_at=started_at or now(), attempts=TrainingRun.attempts + 1)
         .execution_options(synchronize_session=False)
     )
     if not getattr(taken, "rowcount", 0):

@@ -114,7 +114,7 @@ def _is_optional(name: str) -> bool:
 
 
 def preparation(architecture: str, network: "nn.Module") -> Preparation:
-    """How photos are prepared for the pretrained weights of this architecture: as torchvision does, but a seventh larger
+    """How photos are prepared for the pretrained weights of this architecture: as torchvision does, a seventh larger
     and without a border cut off.
 
     Networks that saw objects enlarged by random crops know them best a little larger than in training (Touvron et al.
@@ -248,8 +248,11 @@ def base(database: Database, store: Store, classifier_id: int) -> BackboneCard:
 
 
 def gives_way(base: BackboneCard, settings: Settings) -> bool:
-    """Whether the next full training starts from given weights: the classifier's first backbone knew nothing."""
-    return not base.is_pretrained and settings.weights is not None
+    """Whether the next full training starts from the settings' backbone and not from the classifier's first one.
+
+    That is of another architecture, or knew nothing, and weights are given now.
+    """
+    return base.architecture != settings.backbone or (not base.is_pretrained and settings.weights is not None)
 
 
 def unused_weights(database: Database, store: Store, settings: Settings, current: Model) -> str | None:

@@ -13,6 +13,8 @@ from snaplabel.database import now
 from snaplabel.errors import AlreadyTraining
 from snaplabel.tables import Classifier, Label, Model, Photo, TrainingRun
 from trainer import dataset
+from trainer.dataset import Dataset
+from trainer.material import Seen
 from trainer.run import Context, execute, is_known
 
 # Whoever asked for a training rings for it too; only what nobody took for so long is taken up by the tick.
@@ -25,15 +27,17 @@ RETRY_FAILED_AFTER_S = {"refit": 60.0, "fine_tune": 3600.0}
 def learn(context: Context, classifier_id: int) -> None:
     """Refit a classifier once corrections have stopped coming for a moment; nothing when there is nothing new."""
     _wait_for_quiet(context, classifier_id)
+    moment = now()
     with context.database.read() as session:
-        if not _has_news(session, classifier_id):
+        data = dataset.read(session, classifier_id)
+        if not _is_news(session, classifier_id, data):
             return
     try:
         with context.database.begin() as session:
             run_id = trainings.ask(session, classifier_id, "refit", "corrections").id
     except AlreadyTraining:
         return
-    execute(context, run_id)
+    execute(context, run_id, Seen(data, moment))
 
 
 def _wait_for_quiet(context: Context, classifier_id: int) -> None:
@@ -48,16 +52,15 @@ def _wait_for_quiet(context: Context, classifier_id: int) -> None:
         time.sleep(min(left_s, pause_s))
 
 
-def _has_news(session: Session, classifier_id: int) -> bool:
+def _is_news(session: Session, classifier_id: int, data: Dataset) -> bool:
     """Whether the labels say something that neither the current nor the newest version was trained on.
 
     The newest counts too: a refused candidate, or one that was rolled back, is not made again from the same photos.
     """
-    data = dataset.read(session, classifier_id)
     if len(data.taught()) < 2:
         return False
-    newest = next(iter(registry.versions(session, classifier_id)), None)
-    here = registry.current(session, classifier_id)
+    versions = select(Model).where(Model.classifier_id == classifier_id).order_by(Model.version.desc())
+    newest, here = session.scalar(versions.limit(1)), registry.current(session, classifier_id)
     return not any(model is not None and is_known(model, data) for model in (newest, here))
 
 

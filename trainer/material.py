@@ -1,6 +1,7 @@
 """Material: what a training works with at this moment: the current model, and labelled photos with their embeddings."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from snaplabel import corrections, registry
@@ -25,14 +26,22 @@ class Material:
     remark: str
 
 
-def gather(context: "Context", progress: Progress, classifier_id: int) -> Material:
-    """What there is to learn from now, with embeddings made first where they are missing.
+@dataclass(frozen=True)
+class Seen:
+    """The labels as somebody read them a moment ago; at: just before that."""
+
+    data: Dataset
+    at: datetime
+
+
+def gather(context: "Context", progress: Progress, classifier_id: int, seen: Seen | None = None) -> Material:
+    """What there is to learn from now, or was in what is `seen`; embeddings are made first where they are missing.
 
     Raises NothingToLearn, TrainingError, Overtaken, StoreError.
     """
     with context.database.read() as session:
         current = registry.current(session, classifier_id)
-        data = dataset.read(session, classifier_id)
+        data = seen.data if seen is not None else dataset.read(session, classifier_id)
         unsure = corrections.unconfirmed(session, classifier_id)
     if current is None:
         raise ModelError("There is no current model.")

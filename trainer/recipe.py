@@ -1,6 +1,6 @@
 """Every number of a training, in one frozen dataclass that is saved in the card of each model it makes."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
@@ -49,10 +49,9 @@ class FineTune:
     resize, crop: pixels; None keeps the backbone's own. learning_rate: the head's and the last layers'; the first
     layers learn at `first_layers` times that. validation: share of the lesson side that chooses the best epoch.
     patience: epochs without a better one after which it ends. again: up to so many lesson photos the network is then
-    taught once more from its beginning, with the held-out photos among the lessons; with more, absorb: so many epochs at
-    a third of the rate follow, with the held-out ones. scale: least share of
-    a photo that a random crop shows. rotation: degrees either way. colour: brightness, contrast and saturation change
-    by at most this share.
+    taught once more from its beginning, with the held-out photos among the lessons; with more, `absorb` epochs at a
+    third of the rate follow, with the held-out ones. scale: least share of a photo that a random crop shows. rotation:
+    degrees either way. colour: brightness, contrast and saturation change by at most this share.
     """
 
     epochs: int = 12
@@ -108,3 +107,9 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def taught_by(**numbers: float | None) -> Recipe:
+    """The usual recipe, but for these numbers of `FineTune`, whatever the network starts from; None: as usual."""
+    given: dict[str, Any] = {name: number for name, number in numbers.items() if number is not None}
+    return Recipe(fine_tune=replace(PRETRAINED, **given), scratch=replace(SCRATCH, **given))

@@ -21,7 +21,7 @@ from trainer import backbone, candidate, finetune, judge, publish, report, suspe
 from trainer.dataset import Dataset
 from trainer.finetune import Made
 from trainer.kept import Kept
-from trainer.material import Material, gather
+from trainer.material import Material, Seen, gather
 from trainer.progress import Progress
 from trainer.publish import Step
 from trainer.recipe import Recipe
@@ -56,16 +56,20 @@ class Context:
     kept: Kept = field(default_factory=Kept)
 
 
-def execute(context: Context, run_id: int) -> None:
-    """Carry out a training run; whatever happens is written into its row. Nothing, if it is over or somebody else's."""
-    while _try(context, run_id):
+def execute(context: Context, run_id: int, seen: Seen | None = None) -> None:
+    """Carry out a training run; whatever happens is written into its row. Nothing, if it is over or somebody else's.
+
+    seen: labels that need not be read again.
+    """
+    while _try(context, run_id, seen):
+        seen = None
         log.warning("training run %s is tried once more", run_id)
 
 
-def _try(context: Context, run_id: int) -> bool:
+def _try(context: Context, run_id: int, seen: Seen | None) -> bool:
     """Carry out a run, unless it is over or somebody else's; whether it died and may be tried again."""
     with context.database.begin() as session:
-        run = trainings.claim(session, run_id)
+        run = trainings.claim(session, run_id, seen.at if seen is not None else None)
         if run is None:
             return False
         session.expunge(run)
@@ -74,7 +78,7 @@ def _try(context: Context, run_id: int) -> bool:
     started = time.monotonic()
     state, failure = "failed", "Something went wrong inside."
     try:
-        _train(context, run, progress, started)
+        _train(context, run, progress, started, seen)
         suspects.after(context, run)
         return False
     except Interrupted:
@@ -111,13 +115,13 @@ def _finish(context: Context, run: TrainingRun, state: str, failure: str, progre
             trainings.finish(session, run.id, state, progress=facts, failure=failure)
 
 
-def _train(context: Context, run: TrainingRun, progress: Progress, started: float) -> None:
+def _train(context: Context, run: TrainingRun, progress: Progress, started: float, seen: Seen | None) -> None:
     backbone.ensure(context.database, context.store, context.settings, run.classifier_id, context.say, context.recipe)
     made: Made | None = None
     for turn in range(1, TURNS + 1):
         try:
             progress.tell(step="reading the labels", done=0.0)
-            here = gather(context, progress, run.classifier_id)
+            here = gather(context, progress, run.classifier_id, seen if turn == 1 else None)
             progress.tell(photos=len(here.data))
             if turn == 1 and is_known(here.current, here.data) and (run.kind == "refit" or _is_idle(run, here.current)):
                 _stay(context, run, progress, here.current, started)

@@ -56,6 +56,7 @@ def serve(settings: Settings, *, with_schedule: bool = True) -> None:
         "train.run": begin,
         "train.learn": lambda classifier_id: clock.learn(context, classifier_id),
         "train.prepare": lambda _: prepare(context),
+        "train.report": lambda run_id: run.draw(context, run_id),
         "train.due": lambda _: clock.due(context, begin),
     }
     try:

@@ -1,8 +1,8 @@
 """Suspects: photos that somebody should look at, found after each training and kept for a review.
 
-Label errors are estimated as confident learning does (Northcutt, Jiang and Chuang 2021, section 3.1), from what a head
-says of photos that it has not seen. All labelled photos are judged alike, those of the exam too; nothing that is found
-here goes into a model, only what a person decides about it.
+Photos are ranked by self-confidence, and errors estimated by margin, as in confident learning (Northcutt, Jiang and
+Chuang 2021), from what a head says of photos that it has not seen. All labelled photos are judged alike, those of the
+exam too; nothing that is found here goes into a model, only what a person decides about it.
 """
 
 import logging
@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 MOST = 500
 # Rows of a table of cosines, to bound its memory.
 AT_ONCE = 500
-# A label error is estimated where another label is likelier than all others together.
-CONVINCED = 0.5
+# A label is estimated to be wrong where another one's probability is higher than its own by more than this.
+CONVINCED = 0.4
 # A photo so many robust standard deviations from its label's centre scores as one whose label has even odds.
 FAR = 3.5
 # Embeddings this close (cosine) show one picture: no two photos of different labels in our sets come above 0.945.
@@ -65,7 +65,7 @@ class Space:
 class Found:
     """One suspect, as `tables.Suspect`; row, twin: rows of the data, suggested: row of the label it looks like.
 
-    kind "mislabelled": an estimated error, the photo is better left out of the lessons unless somebody knows better.
+    kind "mislabelled": its label is estimated to be wrong, and the photo better left out unless somebody knows better.
     "unlike": doubtful, or far from the rest of its label, no more.
     """
 
@@ -136,13 +136,8 @@ def _listed(
 ) -> list[Found]:
     every = np.arange(len(data))
     own, best = chances[every, data.truth], chances.argmax(axis=1)
-    convinced = chances.max(axis=1)
-    counted = np.bincount(data.truth[known], minlength=len(data.labels))
-    summed = np.bincount(data.truth[known], own[known], minlength=len(data.labels))
-    # Confident learning's threshold: as sure as photos of that label are of their own on average.
-    sure = np.where(counted > 0, summed / np.maximum(counted, 1), np.inf)
     doubtful = known & (best != data.truth)
-    errors = doubtful & (convinced > CONVINCED) & (convinced >= sure[best])
+    errors = doubtful & (chances.max(axis=1) - own > CONVINCED)
     score = np.where(known, np.maximum(1.0 - own, _tail(strangeness - FAR)), 0.0)
     found = []
     for row in np.flatnonzero(doubtful | (known & (strangeness > FAR))).tolist():

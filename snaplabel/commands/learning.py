@@ -1,17 +1,24 @@
 """`snaplabel train` and `classify`: the trainer's and the worker's rooms, joined here since neither knows the other."""
 
 import argparse
+from dataclasses import replace
 
 from snaplabel import home
+from snaplabel.errors import SettingsError
 from snaplabel.settings import Settings
 
 
 def train(settings: Settings, args: argparse.Namespace) -> int:
     from trainer.command import train as train_now
+    from trainer.recipe import taught_by
     from worker.embed import fill
 
+    if not args.full and any((args.backbone, args.epochs, args.rate, args.batch_size)):
+        raise SettingsError("--backbone, --epochs, --rate and --batch-size are of the whole network: add --full.")
     home.prepare(settings)
-    return train_now(settings, args.classifier, args.full, fill)
+    settings = replace(settings, backbone=args.backbone or settings.backbone)
+    recipe = taught_by(epochs=args.epochs, learning_rate=args.rate, batch_size=args.batch_size)
+    return train_now(settings, args.classifier, args.full, fill, recipe=recipe)
 
 
 def classify(settings: Settings, args: argparse.Namespace) -> int:

@@ -1,6 +1,8 @@
 """/report: words at once, the picture as soon as it is drawn; and what an admin may do with a refused version."""
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -12,6 +14,7 @@ from snaplabel.registry import Card, Exam
 from snaplabel.tables import Message, Model, TrainingRun
 from tests.bot.room import ADMIN, MEMBER, Room
 
+ROOT = Path(__file__).parents[2]
 EXAM = Exam(0.0625, 0.03, 0.12, 96, "exam", {"Juventus": (46, 48), "Newcastle": (44, 48)}, (), 0.031, 0.04)
 VERDICT = "Better: 5 exam photos came right and 2 went wrong."
 
@@ -234,3 +237,17 @@ def test_a_cross_validated_score_is_not_called_an_exam(room: Room) -> None:
     delivery.follow_trainings(room.database, ["test"])
 
     assert room.shown().text.startswith("80 % right in a cross-validation (between 60 % and 90 %, 20 photos)")
+
+
+def test_every_bell_that_the_bot_rings_is_heard() -> None:
+    heard = "".join(
+        path.read_text() for path in (ROOT / "trainer/serve.py", ROOT / "worker/tasks.py", ROOT / "worker/app.py")
+    )
+    rung = {
+        name
+        for path in (ROOT / "bot").rglob("*.py")
+        for name in re.findall(r'"((?:train|classify)\.\w+)"', path.read_text())
+    }
+
+    assert {"train.report", "train.run", "train.learn"} <= rung
+    assert [name for name in sorted(rung) if f'"{name}"' not in heard] == []

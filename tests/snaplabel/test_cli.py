@@ -66,12 +66,28 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "argv",
-    [[], ["fly"], ["rollback", "newest"], ["promote"], ["bot"], ["up", "--port", "70000"], ["revert", "somebody"]],
+    [
+        [],
+        ["fly"],
+        ["rollback", "newest"],
+        ["promote"],
+        ["bot"],
+        ["up", "--port", "70000"],
+        ["revert", "somebody"],
+        ["train", "--full", "--epochs", "0"],
+        ["train", "--full", "--rate", "fast"],
+    ],
 )
 def test_wrong_usage_is_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(argv) == 2
 
     assert "usage: snaplabel" in capsys.readouterr().err
+
+
+def test_a_recipe_of_ones_own_is_for_the_whole_network(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--epochs", "3"]) == 2
+
+    assert "add --full" in capsys.readouterr().err
 
 
 def test_a_wrong_setting_is_2_and_one_sentence(

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from snaplabel import acts, corrections, labels, naming
+from snaplabel import acts, corrections, labels, naming, people, standing
 from snaplabel.database import Database
 from snaplabel.errors import LabelError
 from snaplabel.tables import Act, Label, Photo
@@ -216,3 +216,34 @@ def test_acts_say_who_and_what_with_plain_numbers_only(names: Names) -> None:
         "photos": 1,
         "alias_ids": [],
     }
+
+
+@pytest.mark.real
+def test_votes_and_names_on_postgresql(new_postgres_url: str) -> None:
+    from bot import questions
+    from snaplabel.settings import Settings
+    from snaplabel.tables import Classifier, Message
+
+    database = Database(new_postgres_url)
+    Classifier.metadata.create_all(database.engine)
+    with database.begin() as session:
+        names = Names(session)
+        names.give_standing("olga")
+        ants, disputed = names.photo_of("ants"), names.photo_of("bee", "max")
+        for who in ("mia", "tom"):
+            names.vote(disputed, who, "ant")
+
+        names.merge("ants", "ant")
+        merged = names.name_of(ants)
+        names.restore("ants")
+
+        assert (merged, names.name_of(ants), names.name_of(disputed)) == ("ant", "ants", "ant")
+        assert corrections.unconfirmed(session, names.classifier.id) == {disputed.id}
+        assert [one.photo for one in corrections.conflicts(session, names.classifier.id)] == [disputed]
+        chat, anna = people.chat(session, "test", "private", is_private=True), names.person("anna")
+        session.add(Message(platform="test", chat_id=chat.id, platform_id="1", person_id=anna.id))
+        session.flush()
+        told = [questions.ask_admins(session, Settings(admins=("test:anna",)), names.classifier.id) for _ in "ab"]
+        assert told == [1, 0], "once an hour"
+        assert [teacher.corrections for teacher in standing.teachers(session)] == [6, 5, 1, 1, 1]
+    database.close()

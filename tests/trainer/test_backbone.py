@@ -55,8 +55,16 @@ def test_given_weights_become_version_0(database: Database, store: Store, settin
     assert model.backbone == weights.version_of(ARCHITECTURE, file)
     assert card.is_pretrained
     assert card.dimension == 1024
-    assert card.preparation.crop == 224
+    assert (card.preparation.resize, card.preparation.crop) == (256, 256)
     assert said == []
+
+
+def test_a_network_that_takes_one_size_only_keeps_it() -> None:
+    built, _, _ = network.build("vit_b_16")
+
+    found = backbone.preparation("vit_b_16", built)
+
+    assert found.crop == 224
 
 
 def test_a_backbone_in_the_store_is_used_again(

@@ -82,6 +82,6 @@ def test_two_processes_learn_what_one_does_and_only_the_first_writes(folder: Pat
     assert len(losses[0]) == 2
     assert np.allclose(losses[0], losses[1], rtol=1e-3)
     assert _files(folder / "1") == untouched
-    assert {"outcome.safetensors", "teach.safetensors", "absorb.safetensors"} <= {
+    assert {"outcome.safetensors", "teach.safetensors", "everything.safetensors"} <= {
         path.name for path in (folder / "0" / "job").iterdir()
     }

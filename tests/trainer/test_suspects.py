@@ -105,16 +105,20 @@ def test_clean_labels_leave_hardly_anything_to_look_at() -> None:
     assert len(found) <= 3
 
 
-def test_a_stranger_is_unlike_its_label() -> None:
+def test_a_stranger_is_unlike_its_label_though_no_other_fits_better() -> None:
+    # Given a photo with as much of its label as the others have, and a lot that no label has
     rng = np.random.default_rng(3)
     truth = np.arange(120) % 3
     vectors = _drawn(rng, truth)
-    vectors[40] = 3 * rng.normal(size=DIMENSION)
+    middles = np.stack([vectors[truth == label].mean(axis=0) for label in range(3)])
+    directions, _ = np.linalg.qr(middles.T)
+    elsewhere = rng.normal(size=DIMENSION)
+    elsewhere -= directions @ (directions.T @ elsewhere)
+    vectors[40] += 2 * elsewhere
 
     found = _find(_data(truth), vectors)
 
-    assert found[0].row == 40
-    assert found[0].kind == "unlike"
+    assert (found[0].row, found[0].kind, found[0].suggested) == (40, "unlike", None)
 
 
 def test_a_photo_that_nobody_could_know_is_not_suspected() -> None:

@@ -1,10 +1,15 @@
 """Drawing a run's report: facts from the store, the other versions from the database, a PNG into the store."""
 
+import threading
+
 from snaplabel import reports
 from snaplabel.database import Database
 from snaplabel.store import Store
 from snaplabel.tables import Model, TrainingRun
 from trainer.report.photos import thumbnails
+
+# matplotlib is made for one thread, and the trainer has two.
+_one_at_a_time = threading.Lock()
 
 
 def draw(database: Database, store: Store, run_id: int) -> str | None:
@@ -24,10 +29,12 @@ def draw(database: Database, store: Store, run_id: int) -> str | None:
             return run.picture
         curve = reports.curve(session, model.classifier_id, model.version)
         shown = reports.visible(session, model.classifier_id, report.photo_ids())
-    # matplotlib is imported only here.
-    from trainer.report.picture import picture
+    squares = thumbnails(store, report, shown)
+    with _one_at_a_time:
+        # matplotlib is imported only here.
+        from trainer.report.picture import picture
 
-    data = picture(report, report.new, model.version, curve, thumbnails(store, report, shown))
+        data = picture(report, report.new, model.version, curve, squares)
     key = reports.picture_key(run_id)
     store.put(key, data)
     with database.begin() as session:
