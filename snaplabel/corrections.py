@@ -109,7 +109,7 @@ def unconfirmed(session: Session, classifier_id: int) -> set[int]:
     found = set(session.scalars(select(Photo.id).where(*labelled, ~by_admin, exists().where(*stands))))
     trusted = standing.of_standing(session) if found else set()
     query = select(Photo.id, Photo.label_id, Correction.label_id).join(Correction, Correction.photo_id == Photo.id)
-    query = query.where(*labelled, Correction.taken_back_at.is_(None), Correction.person_id.in_(trusted))
+    query = query.where(*labelled, Correction.taken_back_at.is_(None), Correction.person_id.in_(sorted(trusted)))
     for photo_id, accepted, said in session.execute(query) if trusted else ():
         if said == accepted or labels.in_use(session, said) == labels.in_use(session, accepted):
             found.discard(photo_id)

@@ -270,8 +270,8 @@ def drawn(session: Session, run_id: int, picture: str) -> None:
 def undraw(session: Session, classifier_ids: Sequence[int]) -> list[str]:
     """Forget the pictures of these classifiers' reports, since they show photos; keys to delete after the commit.
 
-    They are drawn anew, without the photos that are gone, when somebody asks. The messages in which these trainings were
-    watched are not followed any more: whoever takes the pictures out of them has the last word.
+    They are drawn anew, without the photos that are gone, when somebody asks. The messages in which these trainings
+    were watched are not followed any more: whoever takes the pictures out of them has the last word.
     """
     mine = TrainingRun.classifier_id.in_(classifier_ids), TrainingRun.picture.is_not(None)
     keys = [picture for picture in session.scalars(select(TrainingRun.picture).where(*mine)) if picture]

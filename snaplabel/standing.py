@@ -25,6 +25,23 @@ HOUR = timedelta(hours=1)
 MANY = 500
 
 
+_ADMINS = aliased(Correction)
+_SPOKE_LATER = exists().where(
+    _ADMINS.photo_id == Correction.photo_id,
+    _ADMINS.by_admin,
+    _ADMINS.taken_back_at.is_(None),
+    _ADMINS.person_id != Correction.person_id,
+    _ADMINS.changed_at > Correction.changed_at,
+)
+# Built once: putting it together takes longer than asking it.
+_JUDGED = (
+    select(Correction.person_id, Correction.label_id, Photo.label_id, func.count())
+    .join(Photo, Photo.id == Correction.photo_id)
+    .where(Correction.taken_back_at.is_(None), ~Correction.by_admin, Photo.label_id.is_not(None), _SPOKE_LATER)
+    .group_by(Correction.person_id, Correction.label_id, Photo.label_id)
+)
+
+
 @dataclass(frozen=True)
 class Record:
     """How often a person said what an admin said later. counted: photos on which an admin spoke after them."""
@@ -66,22 +83,7 @@ def of_standing(session: Session) -> set[int]:
 
 def _judged(session: Session, person_ids: Collection[int] | None) -> dict[int, Record]:
     """The records of those among these people (None: among all) on whose votes an admin spoke later."""
-    admins = aliased(Correction)
-    spoke_later = exists().where(
-        admins.photo_id == Correction.photo_id,
-        admins.by_admin,
-        admins.taken_back_at.is_(None),
-        admins.person_id != Correction.person_id,
-        admins.changed_at > Correction.changed_at,
-    )
-    query = (
-        select(Correction.person_id, Correction.label_id, Photo.label_id, func.count())
-        .join(Photo, Photo.id == Correction.photo_id)
-        .where(Correction.taken_back_at.is_(None), ~Correction.by_admin, Photo.label_id.is_not(None), spoke_later)
-        .group_by(Correction.person_id, Correction.label_id, Photo.label_id)
-    )
-    if person_ids is not None:
-        query = query.where(Correction.person_id.in_(person_ids))
+    query = _JUDGED if person_ids is None else _JUDGED.where(Correction.person_id.in_(person_ids))
     found: dict[int, Record] = {}
     for person_id, said, accepted, n in session.execute(query):
         if person_id is None or accepted is None:
