@@ -122,6 +122,9 @@ def _taught(
             (Choice(words.SOMETHING_ELSE, f"else:{message.id}:0"),),
         )
         return Reply(label.name, words.told(name) + ".", choices=rows, mood="taught")
+    if counted.sides and not counted.is_confirmed:
+        # One press of an admin, and it counts in the exam too.
+        rows = ((Choice(f"✓ {label.name}", f"as:{message.id}:{label.id}", "good"),), *rows)
     text = words.said(name, label.name)
     if len(said) > 1 and said[-1].version != said[0].version and said[-1].top:
         before = said[0].title if said[0].top and said[0].title != said[-1].title else None

@@ -1,15 +1,15 @@
 """Heads: what turns an embedding into a label and a voice. The trainer fits them, the worker serves them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snaplabel import voices
-from snaplabel.errors import ModelError
+from snaplabel.errors import ModelError, NotStored
 from snaplabel.registry import Card
-from snaplabel.store import Store
+from snaplabel.store import Store, sha256_of
 
 Floats = NDArray[np.float32]
 MAX_SHORTLIST = 3
@@ -83,23 +83,38 @@ def _verdict(card: Card, chances: Floats, distance: float, most: int) -> Verdict
     return Verdict(top, "unknown")
 
 
-def save(store: Store, key: str, head: Head, card: Card) -> None:
-    """Write head.safetensors and card.json under `key`; the card last: a model is whole once its card is there."""
+def save(store: Store, key: str, head: Head, card: Card) -> Card:
+    """Write head.safetensors and card.json under `key`; the card last: a model is whole once its card is there.
+
+    Returns the card with the head's checksum. Raises StoreError.
+    """
     import json
 
     from safetensors.numpy import save as to_bytes
 
     tensors = {"weight": head.weight, "bias": head.bias, "centres": head.centres}
-    store.put(f"{key}/head.safetensors", to_bytes({name: np.ascontiguousarray(t) for name, t in tensors.items()}))
-    store.put(f"{key}/card.json", json.dumps(card.to_json(), indent=1).encode())
+    data = to_bytes({name: np.ascontiguousarray(t) for name, t in tensors.items()})
+    sealed = replace(card, sha256=sha256_of(data))
+    store.put(f"{key}/head.safetensors", data)
+    store.put(f"{key}/card.json", json.dumps(sealed.to_json(), indent=1).encode())
+    return sealed
 
 
 def load(store: Store, key: str, card: Card) -> Head:
-    """The head under `key`. Raises ModelError when it is damaged or does not fit the card."""
+    """The head under `key`. Raises ModelError when it is missing, damaged, or not the one that its card names."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
-    data = store.get(f"{key}/head.safetensors")
+    try:
+        data = store.get(f"{key}/head.safetensors")
+    except NotStored as error:
+        raise ModelError(
+            f"The model file {key}/head.safetensors is gone from the store; roll back, or train."
+        ) from error
+    if card.sha256 and sha256_of(data) != card.sha256:
+        raise ModelError(
+            f"The model file {key}/head.safetensors was changed since it was published; roll back, or train."
+        )
     try:
         found: dict[str, Any] = from_bytes(data)
         head = Head(found["weight"], found["bias"], found["centres"])

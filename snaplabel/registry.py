@@ -43,6 +43,7 @@ class Card:
 
     labels: (label id, name), in the order of the head's rows. Empty: the model knows nothing yet.
     sure_at: least probability of a "sure" answer. shortlist: probability that "one of these" must hold together.
+    sha256: of head.safetensors; "": not known.
     stranger_at: distance to the nearest label beyond which a photo is not something the model knows; None: not known.
     """
 
@@ -63,6 +64,7 @@ class Card:
     parent: int | None = None
     libraries: dict[str, str] = field(default_factory=dict)
     verdict: str = ""
+    sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:
         found = asdict(self)

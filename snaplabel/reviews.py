@@ -61,14 +61,17 @@ def count(session: Session, classifier_id: int) -> int:
 def keep(session: Session, photo: Photo, *, person_id: int | None, votes_needed: float) -> Act:
     """The label is right: the photo is not offered again until its label changes.
 
-    Where people disagree, this settles it: an admin's vote for the present label. Raises ReviewError.
+    Where people disagree, or nobody of standing said so yet, it is an admin's vote for the present label.
+    Raises ReviewError.
     """
     _must_be_here(photo)
     label = session.get(Label, photo.label_id) if photo.label_id else None
     if label is None:
         raise ReviewError("This photo has no label that could be kept; say which one is right.")
     facts: dict[str, Any] = {"before_id": label.id, "label_id": label.id}
-    if tally.of(session, photo).is_question:
+    counted = tally.of(session, photo)
+    # Kept, a label that newcomers alone gave has somebody of standing behind it: it may be in the exam from now on.
+    if counted.is_question or (counted.sides and not counted.is_confirmed):
         facts |= ballots.cast(session, photo, label, person_id, votes_needed)
     return _record(session, "keep", photo, person_id, facts)
 

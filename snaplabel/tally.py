@@ -11,6 +11,8 @@ from snaplabel.standing import Record
 from snaplabel.tables import Correction, Label, Person, Photo
 
 MANY = 500
+# People without standing who disagree settle it among themselves when one side is so many times as heavy as the others.
+CLEAR = 3.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Tally:
     """The votes on a photo that stand, under the labels that they count for now.
 
     sides: heaviest first. decided: the label of the latest admin's vote; None: no admin voted.
-    is_question: an admin should decide: people disagree, or disagree with an admin since, or too fast to count.
+    is_question: an admin should decide. People disagree with an admin since, or with somebody of standing, or with each
+    other without one side being CLEAR; or they vote too fast to count.
     waiting: ids of people whose vote came too fast and waits for an admin. trusted: of those who have standing.
     """
 
@@ -126,7 +129,9 @@ def _count(
         is_question = any(n != word.id and vote.changed_at > decided.changed_at for vote, n in heard)
     else:
         waits = photo.label_id is None and bool(heard) and not any(weight.values())
-        is_question = waits or len({n for _, n in heard}) > 1
+        most = max(weight.values(), default=0.0)
+        is_clear = not standing_of and most >= CLEAR * (sum(weight.values()) - most)
+        is_question = waits or (len({n for _, n in heard}) > 1 and not is_clear)
     in_order = sorted(sides, key=lambda side: (-side.standing, -side.weight, side.label.id))
     waiting = frozenset(vote.person_id for vote, _ in said if vote.id in hasty and vote.person_id is not None)
     members = (vote for vote, _ in said if not vote.by_admin and vote.person_id is not None)

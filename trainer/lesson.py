@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # People's photos and corrections go first, where a processor has to choose.
-NICENESS = 10
+NICENESS = 5
 SPEAK_EVERY_S = 0.2
 
 

@@ -45,8 +45,14 @@ def gather(context: "Context", progress: Progress, classifier_id: int, seen: See
         unsure = corrections.unconfirmed(session, classifier_id)
     if current is None:
         raise ModelError("There is no current model.")
-    if len(data.taught()) < 2:
+    many = len(data.taught())
+    if many < 2:
         raise NothingToLearn()
+    if many > context.recipe.refit.most_labels:
+        raise TrainingError(
+            f"{many} labels are more than one classifier can learn ({context.recipe.refit.most_labels}). "
+            "`snaplabel label` lists them; merge or archive some, or make a second classifier."
+        )
     data, vectors = embedded(context, progress, data, classifier_id, current.backbone)
     sifted = unconfirmed.sift(data, vectors, unsure, context.recipe)
     return Material(current, sifted.data, sifted.embeddings, sifted.remark)

@@ -79,7 +79,7 @@ def _register(
     card = _card(step, name, number)
     key = model_key(classifier_id, number)
     # Before the transaction, so that a slow store holds nobody up.
-    heads.save(store, key, step.candidate.head, card)
+    card = heads.save(store, key, step.candidate.head, card)
     is_ours = False
     try:
         with database.begin() as session:

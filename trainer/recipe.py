@@ -11,7 +11,7 @@ class Refit:
     weight_decays: tried strongest first, each starting where the one before ended.
     folds: of the cross-validation, groups kept whole. cross_validate: at most so many photos take part in it.
     balance: a photo's weight is (photos / (labels × photos of its label)) ** balance; 0 counts every photo the same,
-    1 every label the same.
+    1 every label the same. most_labels: with more, the answers to all photos fill the memory of a small server.
     """
 
     weight_decays: tuple[float, ...] = (1.0, 0.3, 0.1, 0.03, 0.01)
@@ -20,6 +20,7 @@ class Refit:
     cross_validate: int = 2000
     iterations: int = 100
     balance: float = 0.5
+    most_labels: int = 2000
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ MOST = 500
 # Rows of a table of cosines, to bound its memory.
 AT_ONCE = 500
 # A label is estimated to be wrong where another one's probability is higher than its own by more than this.
-CONVINCED = 0.4
+CONVINCED = 0.5
 # A photo so many robust standard deviations from its label's centre scores as one whose label has even odds.
 FAR = 3.5
 # Embeddings this close (cosine) show one picture: no two photos of different labels in our sets come above 0.945.

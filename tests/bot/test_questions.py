@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from snaplabel import people, standing
+from snaplabel import corrections, people, standing
 from snaplabel.tables import Answer, Chat, Correction
 from tests.bot.room import ADMIN, MEMBER, OTHER, Room
 from tests.snaplabel.test_labels import photo_of
@@ -120,3 +120,23 @@ def test_who_teaches_very_fast_is_thanked_and_waits(room: Room) -> None:
     assert waits is None
     assert "You teach fast!" in shown
     assert room.label_of(last) == "Newcastle"
+
+
+def test_an_admin_confirms_what_a_member_taught_with_one_press(room: Room) -> None:
+    photo = room.photo()
+    room.work("sure", Juventus=0.93)
+    room.say("Newcastle", MEMBER, reply_to=photo)
+    before, asked = _unconfirmed(room), room.buttons()
+    room.rings.clear()
+
+    room.press(room.last(), "✓ Newcastle", ADMIN)
+
+    assert (len(before), _unconfirmed(room)) == (1, set())
+    assert asked == ["✓ Newcastle", "Change…", "Take back"]
+    assert room.buttons() == ["Change…", "Take back"]
+    assert room.rings == [("train.learn", 1)]
+
+
+def _unconfirmed(room: Room) -> set[int]:
+    with room.database.read() as session:
+        return corrections.unconfirmed(session, 1)

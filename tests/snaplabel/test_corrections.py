@@ -235,6 +235,19 @@ def test_those_who_were_wrong_twice_and_never_right_ask_no_more(ballot: Ballot) 
     assert corrections.conflicts(ballot.session, ballot.classifier.id) == []
 
 
+def test_three_against_one_need_no_admin(ballot: Ballot) -> None:
+    photo = ballot.photo()
+    ballot.vote(photo, "max", "cat")
+    ballot.vote(photo, "olga", "dog")
+    ballot.vote(photo, "mia", "cat")
+    two_to_one = tally.of(ballot.session, photo).is_question
+
+    ballot.vote(photo, "tom", "cat")
+
+    assert two_to_one
+    assert not tally.of(ballot.session, photo).is_question
+
+
 def test_labels_of_newcomers_are_unconfirmed_until_an_admin_says_the_same(ballot: Ballot) -> None:
     by_max, by_both, by_import = ballot.photo(), ballot.photo(), ballot.photo()
     ballot.vote(by_max, "max", "cat")

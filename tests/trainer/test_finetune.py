@@ -1,12 +1,15 @@
 """A whole network taught on small pictures that a child could tell apart."""
 
+import contextlib
 import io
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,7 @@ RECIPE = Recipe(
         crop=32,
         rotation=5.0,
         colour=0.1,
+        again=0,
         absorb=1,
         patience=9,
     )
@@ -62,7 +66,7 @@ def _jpeg(label: str, rng: np.random.Generator) -> bytes:
     return out.getvalue()
 
 
-LONG = replace(RECIPE, scratch=replace(RECIPE.scratch, epochs=8))
+LONG = replace(RECIPE, scratch=replace(RECIPE.scratch, epochs=5))
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
@@ -184,6 +188,7 @@ def test_a_network_is_taught_stored_and_published(
     database: Database, store: Store, tuned: Settings, classifier_id: int
 ) -> None:
     heard: list[dict[str, Any]] = []
+    _left_by_others(tuned.home / "checkpoints")
     run_id = _ask(database, classifier_id)
 
     run.execute(_context(database, store, tuned, heard.append), run_id)
@@ -207,49 +212,75 @@ def test_a_network_is_taught_stored_and_published(
     assert over.picture == f"reports/{run_id}.png"
     assert list((tuned.home / "checkpoints").iterdir()) == []
     assert _children() == []
+    assert _likeness_to_a_workers(database, store, tuned, model.backbone) > 0.999
 
 
-def test_stored_embeddings_are_those_that_a_worker_makes(
-    database: Database, store: Store, tuned: Settings, classifier_id: int
-) -> None:
-    run.execute(_context(database, store, tuned), _ask(database, classifier_id))
+def _left_by_others(folder: Path) -> None:
+    (folder / "7" / "look").mkdir(parents=True)
+    (folder / "6.safetensors").touch()
+
+
+def _likeness_to_a_workers(database: Database, store: Store, settings: Settings, backbone: str) -> float:
+    """Least cosine between the stored embeddings and those that a worker makes, which replace them."""
     with database.begin() as session:
-        model = registry.versions(session, classifier_id)[0]
-        before = {row.photo_id: row.vector for row in session.query(Embedding).filter_by(backbone=model.backbone)}
-        session.query(Embedding).filter_by(backbone=model.backbone).delete()
-
-    _fill(database, store, tuned, list(before), model.backbone, lambda _: None)
-
+        before = {row.photo_id: row.vector for row in session.query(Embedding).filter_by(backbone=backbone)}
+        session.query(Embedding).filter_by(backbone=backbone).delete()
+    _fill(database, store, settings, list(before), backbone, lambda _: None)
     with database.read() as session:
-        after = {row.photo_id: row.vector for row in session.query(Embedding).filter_by(backbone=model.backbone)}
+        after = {row.photo_id: row.vector for row in session.query(Embedding).filter_by(backbone=backbone)}
     one, other = (backbones.from_bytes([kept[photo_id] for photo_id in before]) for kept in (before, after))
     alike = (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
-    assert alike.min() > 0.999
+    return float(alike.min())
 
 
-def test_a_crashed_teaching_goes_on_where_it_was(
+@linux_only
+def test_a_killed_trainer_takes_its_child_along_and_the_next_one_goes_on(
     database: Database, store: Store, tuned: Settings, classifier_id: int
 ) -> None:
-    class Crash(BaseException):
-        pass
-
-    def die_after_two_epochs(facts: dict[str, Any]) -> None:
-        if facts.get("epoch") == 2:
-            raise Crash
-
     run_id = _ask(database, classifier_id)
-    with pytest.raises(Crash):
-        run.execute(_context(database, store, tuned, die_after_two_epochs, LONG), run_id)
-    assert _children() == []
+    _execute_refit(database, store, tuned, classifier_id)  # Embeddings, which nobody makes in the other process.
+    other = subprocess.Popen([sys.executable, "-c", _code(run_id, LONG)], env={**os.environ, **tuned.environment()})
+    path = tuned.home / "checkpoints" / str(run_id) / "teach.safetensors"
+    while not path.is_file():
+        assert other.poll() is None
+        time.sleep(0.01)
+    other.kill()
+    other.wait()
+    ended = time.monotonic()
+    while _teaches(path.parent):
+        assert time.monotonic() - ended < 5
+        time.sleep(0.01)
     with database.begin() as session:
-        session.get_one(TrainingRun, run_id).state = "queued"
+        session.get_one(TrainingRun, run_id).beat_at = now() - timedelta(minutes=5)
     heard: list[int] = []
 
     run.execute(_context(database, store, tuned, lambda facts: heard.append(facts.get("epoch", 0)), LONG), run_id)
 
-    assert _row(database, run_id).state == "done"
-    assert min(epoch for epoch in heard if epoch) > 2
+    over = _row(database, run_id)
+    assert (over.state, over.attempts) == ("done", 2)
+    assert min(epoch for epoch in heard if epoch) > 1
     assert max(heard) == LONG.scratch.epochs
+
+
+def _code(run_id: int, recipe: Recipe) -> str:
+    """A program that carries a run out, and then says whether it has torch and OpenVINO in it."""
+    return (
+        "import sys; from snaplabel.database import Database; from snaplabel.settings import read\n"
+        "from snaplabel.store import Store; from trainer import run\n"
+        "from trainer.recipe import Calibration, FineTune, Recipe, Refit\n"
+        f"given, numbers = read(), {recipe!r}\n"
+        "here = run.Context(Database(given.database), Store(given.store), given, print, numbers)\n"
+        f"run.execute(here, {run_id}); print('torch' in sys.modules, 'openvino' in sys.modules)"
+    )
+
+
+def _teaches(folder: Path) -> bool:
+    """Whether any process teaches in this folder."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(folder).encode() in path.read_bytes():
+                return True
+    return False
 
 
 @linux_only
@@ -292,6 +323,20 @@ def test_a_child_that_dies_every_time_is_a_sentence(
     assert over.failure == "The training process died (signal 9; perhaps out of memory)."
 
 
+def test_what_the_child_could_not_do_is_a_sentence(
+    database: Database, store: Store, tuned: Settings, classifier_id: int
+) -> None:
+    first = _current(database, classifier_id).backbone
+    store.delete(f"{backbones.folder(first)}/weights.safetensors")
+    run_id = _ask(database, classifier_id)
+
+    run.execute(_context(database, store, tuned), run_id)
+
+    over = _row(database, run_id)
+    assert (over.state, over.attempts) == ("failed", 1)
+    assert over.failure == f"The store at {store.url} has no backbones/{first}/weights.safetensors."
+
+
 def test_a_teaching_can_be_called_off(database: Database, store: Store, tuned: Settings, classifier_id: int) -> None:
     def call_off(facts: dict[str, Any]) -> None:
         if facts.get("epoch") == 1:
@@ -323,34 +368,16 @@ def test_a_process_that_is_to_end_ends_the_child_and_puts_the_training_back(
     assert _children() == []
 
 
-def test_what_others_left_behind_is_thrown_away(
-    database: Database, store: Store, tuned: Settings, classifier_id: int
-) -> None:
-    left = tuned.home / "checkpoints" / "7"
-    left.mkdir(parents=True)
-    (tuned.home / "checkpoints" / "6.safetensors").touch()
-
-    run.execute(_context(database, store, tuned), _ask(database, classifier_id))
-
-    assert list((tuned.home / "checkpoints").iterdir()) == []
-
-
 def test_the_trainer_teaches_without_torch_in_its_own_process(
     database: Database, store: Store, tuned: Settings, classifier_id: int
 ) -> None:
     run.execute(_context(database, store, tuned), _refit(database, classifier_id))  # Embeddings, which need OpenVINO.
     run_id = _ask(database, classifier_id)
-    code = (
-        "import sys; from snaplabel.database import Database; from snaplabel.settings import read\n"
-        "from snaplabel.store import Store; from trainer import recipe, run\n"
-        f"from trainer.recipe import Calibration, FineTune, Recipe, Refit\n"
-        f"given, numbers = read(), {RECIPE!r}\n"
-        "here = run.Context(Database(given.database), Store(given.store), given, print, numbers)\n"
-        f"run.execute(here, {run_id}); print('torch' in sys.modules, 'openvino' in sys.modules)"
-    )
     environment = {**os.environ, **tuned.environment()}
 
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _code(run_id, RECIPE)], env=environment, capture_output=True, text=True
+    )
 
     assert done.stdout.split() == ["False", "False"], done.stderr
     assert _row(database, run_id).failure is None
@@ -411,7 +438,7 @@ def test_a_photo_erased_in_the_middle_is_in_nothing_that_is_kept(
 
     run_id = _ask(database, classifier_id)
 
-    run.execute(_context(database, store, tuned, erase, LONG), run_id)
+    run.execute(_context(database, store, tuned, erase), run_id)
 
     assert _row(database, run_id).failure is None
     with database.read() as session:
@@ -442,7 +469,7 @@ def test_the_command_prints_the_familiar_table(
     assert code == 0
     assert "epoch  train_loss  valid_loss  error_rate   time" in said
     assert "published v1" in said or "kept as a candidate" in said
-    assert "Confusion matrix" in said
+    assert "`snaplabel report` says more" in said
 
 
 def test_the_command_refits_and_says_when_there_is_nothing_new(

@@ -11,15 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load
 
 from snaplabel import backbones
+from snaplabel.backbones import Preparation
 from snaplabel.settings import Settings
 from snaplabel.store import Store, photo_key, sha256_of
 from tests.trainer.test_finetune import ARCHITECTURE, RECIPE, _jpeg
-from trainer import backbone, job
+from trainer import backbone, job, teach
 from trainer.dataset import Dataset
 from trainer.job import Job
+from trainer.pictures import Pictures
+from trainer.ranks import ALONE, Ranks
+from trainer.teach import Lesson
 
 pytestmark = pytest.mark.real
 
@@ -42,6 +47,47 @@ def folder(tmp_path: Path) -> Path:
     job.write(tmp_path / "0" / "job", Job("teach", card.version, data, ALIKE))
     shutil.copytree(tmp_path / "0", tmp_path / "1")
     return tmp_path
+
+
+@pytest.fixture
+def lesson(tmp_path: Path) -> Lesson:
+    """Five small photos."""
+    store, rng = Store(str(tmp_path / "store")), np.random.default_rng(0)
+    photos = [_jpeg("red" if number % 2 else "blue", rng) for number in range(5)]
+    for data in photos:
+        store.put(photo_key(sha256_of(data)), data)
+    preparation = Preparation(36, 32)
+    pictures = Pictures(store, [sha256_of(data) for data in photos], preparation)
+    rows = np.arange(5)
+    return Lesson(pictures, rows, rows[:0], rows % 2, 2, preparation)
+
+
+def _gradients(lesson: Lesson, rows: list[int], ours: Ranks) -> tuple[float, torch.Tensor]:
+    """A batch's loss and the gradients of all weights, as this rank has them before they are added up."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 4))
+    last = torch.nn.Linear(4, 2)
+    loss = teach._loss(network, last, lesson, RECIPE.scratch, np.array(rows), (0, 0), ours)
+    loss.backward()
+    both = [*network.parameters(), *last.parameters()]
+    return float(loss.detach()), torch.cat([p.grad.flatten() for p in both if p.grad is not None])
+
+
+def test_the_shares_of_a_batch_add_up_to_the_whole(lesson: Lesson) -> None:
+    whole = _gradients(lesson, [4, 2, 0, 1, 3], ALONE)
+
+    shares = [_gradients(lesson, [4, 2, 0, 1, 3], Ranks(rank, 3)) for rank in range(3)]
+
+    assert sum(loss for loss, _ in shares) == pytest.approx(whole[0], rel=1e-5)
+    assert torch.allclose(torch.stack([gradient for _, gradient in shares]).sum(dim=0), whole[1], atol=1e-6)
+
+
+def test_a_rank_without_a_photo_adds_nothing_but_takes_part(lesson: Lesson) -> None:
+    loss, gradient = _gradients(lesson, [3], Ranks(1, 2))
+
+    assert loss == 0.0
+    assert gradient.shape == _gradients(lesson, [3], ALONE)[1].shape
+    assert not gradient.any()
 
 
 def _teach(folder: Path, *launcher: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:

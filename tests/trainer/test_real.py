@@ -46,14 +46,13 @@ def _error(settings: Settings, folder: Path) -> float:
         model = registry.current(session, 1)
     assert model is not None
     card = Card.from_json(model.card)
-    prepared = backbones.load_card(store, model.backbone).preparation
     engine = Engine(database, store, settings.home)
     files = sorted(folder.glob("*/*"))
 
     def embed(file: Path) -> np.ndarray:
         return np.asarray(engine.embed(model.backbone, images.prepare(file.read_bytes()).data))
 
-    assert prepared.crop == 224
+    assert backbones.load_card(store, model.backbone).is_pretrained
     with ThreadPoolExecutor(4) as pool:
         vectors = np.stack(list(pool.map(embed, files)))
     engine.close()
