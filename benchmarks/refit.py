@@ -127,6 +127,7 @@ def _served(photos: int, of: int) -> dict[str, Any]:
             with _running(settings) as ring:
                 engine = Engine(database, store, settings.home)
                 _until(engine, 1, 120)  # The trainer finds by itself that there is something to learn.
+                ring()  # For nothing: a bot's line to the broker is open long before somebody corrects.
                 time.sleep(2 * PAUSE_S)
                 seconds = [_correct(database, engine, ring, photo_id) for photo_id in ids[:: photos // CORRECTIONS]]
                 engine.close()

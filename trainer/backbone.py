@@ -113,20 +113,24 @@ def _is_optional(name: str) -> bool:
     return name.endswith("num_batches_tracked") or name.startswith(("aux", "Aux"))
 
 
+def preset(architecture: str) -> Preparation:
+    """How torchvision prepares photos for the pretrained weights of this architecture."""
+    from torchvision.models import get_model_weights
+
+    try:
+        found = get_model_weights(architecture).DEFAULT.transforms()
+        return Preparation(found.resize_size[0], found.crop_size[0], tuple(found.mean), tuple(found.std))
+    except (ValueError, AttributeError):
+        return FALLBACK
+
+
 def preparation(architecture: str, network: "nn.Module") -> Preparation:
-    """How photos are prepared for the pretrained weights of this architecture: as torchvision does, a seventh larger
-    and without a border cut off.
+    """How photos are prepared for pretrained weights: as torchvision does, a seventh larger and with no border cut off.
 
     Networks that saw objects enlarged by random crops know them best a little larger than in training (Touvron et al.
     2019). Those that take one size only, as transformers do, keep theirs.
     """
-    from torchvision.models import get_model_weights
-
-    try:
-        preset = get_model_weights(architecture).DEFAULT.transforms()
-    except (ValueError, AttributeError):
-        return FALLBACK
-    found = Preparation(preset.resize_size[0], preset.crop_size[0], tuple(preset.mean), tuple(preset.std))
+    found = preset(architecture)
     larger = round(found.crop * LARGER / 32) * 32
     if not _takes(network, larger):
         return found

@@ -98,7 +98,7 @@ def _least(chances: Floats, hit: Bools, share: float, lowest: float, unproven: f
         possible = ranked[is_end & here & (high >= share)]
         careful = possible[-1] if len(possible) else np.nextafter(ranked[~hit[order]][0], np.float32(2))
     found = min(careful, proven[-1]) if len(proven) else careful
-    return float(np.clip(found, lowest, HIGHEST))
+    return min(max(float(found), lowest), HIGHEST)
 
 
 def own_distances(embeddings: Floats, truth: Ints, groups: Ints) -> Floats:

@@ -202,7 +202,7 @@ def _look(folder: Path, asked: Job, given: Settings, ours: Ranks, say: Say) -> N
 
 
 def _base(store: Store, given: Settings, version: str, ours: Ranks) -> BackboneCard:
-    """The backbone to start from: this one, unless it knows nothing and weights were given meanwhile."""
+    """The backbone to start from: this one, or what it gives way to by now."""
     card = backbones.load_card(store, version)
     if not backbone.gives_way(card, given):
         return card
@@ -233,8 +233,9 @@ def split(data: Dataset, numbers: FineTune, recipe: Recipe) -> tuple[Ints, Ints]
 
 
 def _preparation(base: BackboneCard, numbers: FineTune) -> Preparation:
-    resize, crop = numbers.resize or base.preparation.resize, numbers.crop or base.preparation.crop
-    return replace(base.preparation, resize=resize, crop=crop)
+    """At the size that the weights were trained with: a taught network gains nothing from larger pictures."""
+    crop = min(numbers.crop or backbone.preset(base.architecture).crop, base.preparation.crop)
+    return replace(base.preparation, resize=numbers.resize or base.preparation.resize, crop=crop)
 
 
 def fitted(vectors: Floats, rows: Ints, data: Dataset, recipe: Recipe, weight_decay: float | None = None) -> Head:

@@ -35,7 +35,9 @@ MOST = 500
 # Rows of a table of cosines, to bound its memory.
 AT_ONCE = 500
 # A label is estimated to be wrong where another one's probability is higher than its own by more than this.
-CONVINCED = 0.5
+CONVINCED = 0.4
+# None is, where more than this share of all labels is doubtful: then the head, not the label, is most often wrong.
+TOO_DOUBTFUL = 0.25
 # A photo so many robust standard deviations from its label's centre scores as one whose label has even odds.
 FAR = 3.5
 # Embeddings this close (cosine) show one picture: no two photos of different labels in our sets come above 0.945.
@@ -137,7 +139,7 @@ def _listed(
     every = np.arange(len(data))
     own, best = chances[every, data.truth], chances.argmax(axis=1)
     doubtful = known & (best != data.truth)
-    errors = doubtful & (chances.max(axis=1) - own > CONVINCED)
+    errors = doubtful & (chances.max(axis=1) - own > CONVINCED) & (doubtful.mean() <= TOO_DOUBTFUL)
     score = np.where(known, np.maximum(1.0 - own, _tail(strangeness - FAR)), 0.0)
     found = []
     for row in np.flatnonzero(doubtful | (known & (strangeness > FAR))).tolist():

@@ -82,3 +82,17 @@ def test_the_same_picture_over_and_over_breaks_nothing() -> None:
     assert np.allclose(chances / chances.sum(), 0.5)
     assert found.exam.error is None
     assert found.calibrated.stranger_at is None
+
+
+def test_beside_a_small_exam_the_cross_validated_lessons_prove_how_sure_a_model_may_sound() -> None:
+    rng = np.random.default_rng(0)
+    truth, rows = np.arange(132) % 3, np.arange(132)
+    vectors = (rng.normal(size=(3, 32))[truth] + 1.2 * rng.normal(size=(132, 32))).astype(np.float32)
+    names = ((1, "ant"), (2, "bee"), (3, "wasp"))
+    data = Dataset(names, rows, ("",) * 132, truth, rows, rows >= 120, "")
+
+    found = candidate.make(data, vectors, RECIPE)
+
+    assert found.exam.by == "exam"
+    assert found.exam.photos == 12
+    assert found.calibrated.sure_at < RECIPE.calibration.unproven_sure

@@ -105,6 +105,16 @@ def test_clean_labels_leave_hardly_anything_to_look_at() -> None:
     assert len(found) <= 3
 
 
+def test_a_head_that_hardly_knows_its_labels_calls_nobody_mislabelled() -> None:
+    # Given photos that look the same whatever their label is
+    truth = np.arange(120) % 3
+
+    found = _find(_data(truth), np.random.default_rng(2).normal(size=(120, DIMENSION)).astype(np.float32))
+
+    assert found
+    assert {one.kind for one in found} == {"unlike"}
+
+
 def test_a_stranger_is_unlike_its_label_though_no_other_fits_better() -> None:
     # Given a photo with as much of its label as the others have, and a lot that no label has
     rng = np.random.default_rng(3)
