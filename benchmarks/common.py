@@ -1,4 +1,4 @@
-"""What every benchmark starts from: the shared photos and weights, settings with a home of their own, a table, a file."""
+"""What benchmarks start from: the shared photos and weights, settings with a home of their own, a table, a file."""
 
 import json
 import os

@@ -79,7 +79,7 @@ class Reply:
     table: lines to be set in a fixed width. choices: rows of buttons. picture: key of a PNG or JPEG in the store; None
     leaves the one that is there, "" takes it away.
     progress: 0 to 1, for platforms that can draw a bar of their own; `text` says it in words all the same.
-    mood: what the message is about, for colour: "sure", "maybe", "unknown", "taught", "error" or "".
+    mood: what the message is about, for colour: "sure", "maybe", "unknown", "taught", "question", "error" or "".
     """
 
     title: str = ""

@@ -49,10 +49,11 @@ class FineTune:
 
     resize, crop: pixels; None: the backbone's own, and what its weights were trained with. learning_rate: the head's
     and the last layers'; the first layers learn at `first_layers` times that. validation: share of the lesson side that
-    chooses the best epoch. patience: epochs without a better one after which it ends. again: up to so many lesson photos the network is then
-    taught once more from its beginning, with the held-out photos among the lessons; with more, `absorb` epochs at a
-    third of the rate follow, with the held-out ones. scale: least share of a photo that a random crop shows. rotation:
-    degrees either way. colour: brightness, contrast and saturation change by at most this share.
+    chooses the best epoch. patience: epochs without a better one after which it ends. again: up to so many lesson
+    photos the network is then taught once more from its beginning, with the held-out photos among the lessons; with
+    more, `absorb` epochs at a third of the rate follow, with the held-out ones. scale: least share of a photo that a
+    random crop shows. rotation: degrees either way. colour: brightness, contrast and saturation change by at most this
+    share.
     """
 
     epochs: int = 12

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST = 500
-# Rows of a table of cosines, to bound its memory.
+# So many photos are compared with all others at once, to bound the table's memory, and tell what the median is.
 AT_ONCE = 500
 # A label is estimated to be wrong where another one's probability is higher than its own by more than this.
 CONVINCED = 0.4
@@ -40,8 +40,8 @@ CONVINCED = 0.4
 TOO_DOUBTFUL = 0.25
 # A photo so many robust standard deviations from its label's centre scores as one whose label has even odds.
 FAR = 3.5
-# Embeddings this close (cosine) show one picture: no two photos of different labels in our sets come above 0.945.
-SAME_PICTURE = 0.97
+# Two photos show one picture when they lie this much closer than a photo and its nearest do in the median.
+SAME_PICTURE = 0.4
 # A photo is of nearly one colour when its 4×4 mean colours differ by no more than this of 255; real ones begin at 15.
 ONE_COLOUR = 8
 TWINS, EMPTY = 0.9, 0.8
@@ -129,7 +129,8 @@ def find(data: Dataset, spaces: Sequence[Space], prints: Sequence[Fingerprint]) 
         known[rows] = ~leftout.is_alone(truth, groups)
         if not space.is_taught:
             wrong = np.flatnonzero(known[rows] & (chances[rows].argmax(axis=1) != truth))
-            twins = {**_same_pictures(space.embeddings, truth, rows, wrong), **twins}
+            same = _same_pictures(space.embeddings, truth, groups, wrong)
+            twins = {**{int(rows[one]): int(rows[other]) for one, other in same.items()}, **twins}
     return _listed(data, chances, strangeness, known, twins, _of_one_colour(prints))
 
 
@@ -174,19 +175,22 @@ def _near_duplicates(data: Dataset, prints: Sequence[Fingerprint]) -> dict[int, 
     return found
 
 
-def _same_pictures(embeddings: Floats, truth: Ints, rows: Ints, wrong: Ints) -> dict[int, int]:
+def _same_pictures(embeddings: Floats, truth: Ints, groups: Ints, wrong: Ints) -> dict[int, int]:
     """Doubtful photos → one of another label that shows the same: cropped, mirrored, so that no fingerprint tells.
 
-    truth, rows: (M,), of the embeddings; wrong: which of those are doubtful.
+    truth, groups: (M,), of the embeddings; wrong: which of those are doubtful.
     """
     directions = fit.unit(embeddings)
+    some = np.arange(0, len(directions), max(1, len(directions) // AT_ONCE))
+    others = groups[some][:, None] != groups[None]
+    usual = float(np.median(np.where(others, 1.0 - directions[some] @ directions.T, np.inf).min(axis=1)))
     found: dict[int, int] = {}
     for start in range(0, len(wrong), AT_ONCE):
         some = wrong[start : start + AT_ONCE]
-        alike = np.where(truth[some][:, None] == truth[None], -1.0, directions[some] @ directions.T)
-        nearest = alike.argmax(axis=1)
-        is_same = alike[np.arange(len(some)), nearest] >= SAME_PICTURE
-        found.update(zip(rows[some[is_same]].tolist(), rows[nearest[is_same]].tolist(), strict=True))
+        apart = np.where(truth[some][:, None] == truth[None], np.inf, 1.0 - directions[some] @ directions.T)
+        nearest = apart.argmin(axis=1)
+        is_same = apart[np.arange(len(some)), nearest] < SAME_PICTURE * usual
+        found.update(zip(some[is_same].tolist(), nearest[is_same].tolist(), strict=True))
     return found
 
 

@@ -1,8 +1,8 @@
 """Labels that only people without standing gave: whether they may teach, and whether they may examine.
 
-They may teach as long as neither the exam that others vouch for, nor exam and lessons of those together, go worse with
-them than without. The comparison is always with the confirmed labels alone, so that many small losses, each too small to
-be told from chance, can't add up.
+They may teach as long as neither the confirmed exam, nor confirmed exam and lessons together, go worse with them than
+without. The comparison is always with the confirmed labels alone, so that many small losses, each too small to be told
+from chance, can't add up.
 """
 
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from trainer import fit, judge
 from trainer.dataset import Bools, Dataset, Ints
 from trainer.recipe import Recipe
 
-# So many confirmed lessons are asked beside the exam: it is small, and a lucky photo in it must not let in a hundred lies.
+# So many confirmed lessons are asked beside the exam: one lucky photo in a small exam must not let in a hundred lies.
 ASKED = 300
 
 

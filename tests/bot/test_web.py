@@ -61,7 +61,7 @@ class TestPhotos:
 
         assert [shot["position"] for shot in posted["photos"]] == [0, 1]
         assert answer["reply"]["title"] == "2 photos"
-        assert "2. Newcastle or Juventus" in answer["reply"]["text"]
+        assert "2. Newcastle, Juventus or Botafogo" in answer["reply"]["text"]
 
     def test_trying_again_counts_once(self, place: Served) -> None:
         with place.member() as member:

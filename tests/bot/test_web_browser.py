@@ -114,7 +114,7 @@ def test_others_see_it_while_it_happens(chromium: Browser, place: Served, tmp_pa
         )
         max_.post("/messages", json={"text": "/labels"})
 
-    page.wait_for("document.querySelector('.card.maybe h3')?.textContent === 'Newcastle or Juventus'")
+    page.wait_for("document.querySelector('.card.maybe h3')?.textContent === 'Newcastle, Juventus or Botafogo'")
     page.wait_for("document.querySelector('.shot img.ready')")
     page.wait_for("document.querySelector('.item.answer pre')?.textContent.includes('Juventus')")
     assert page.run("document.querySelector('.item.photos .who b').textContent") == "<b>Max</b>"
