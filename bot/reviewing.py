@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from bot import answers, looks, words
 from bot.conversation import Known, Press, Talk
 from bot.messages import Choice, Command, Reply
-from snaplabel import labels, reviews
+from snaplabel import labels, reviews, tally
 from snaplabel.errors import ReviewError
 from snaplabel.reviews import Item
 from snaplabel.store import photo_key
@@ -87,7 +87,12 @@ def undo(session: Session, classifier_id: int, act_id: int, *, person_id: int, v
 
 
 def _standing(session: Session, photo: Photo) -> Act | None:
-    """The decision by which a photo is what it is now; None: no reviewer decided on its present label."""
+    """The decision by which a photo is what it is now.
+
+    None: no reviewer decided on its present label, or somebody disagreed since, which asks anew.
+    """
+    if photo.removed_at is None and tally.of(session, photo).is_question:
+        return None
     query = select(Act).where(Act.photo_id == photo.id, Act.verb.in_(reviews.REVIEWS), Act.undone_at.is_(None))
     for act in session.scalars(query.order_by(Act.id.desc())):
         is_out = photo.removed_at is not None

@@ -147,6 +147,7 @@ def counts(session: Session, classifier_id: int) -> list[LabelCount]:
     query = (
         select(Photo.label_id, Photo.split, func.count())
         .where(Photo.classifier_id == classifier_id, Photo.label_id.is_not(None), Photo.unreadable.is_(None))
+        .where(Photo.removed_at.is_(None))
         .group_by(Photo.label_id, Photo.split)
     )
     found: dict[tuple[int | None, str], int] = {(label, split): n for label, split, n in session.execute(query)}

@@ -135,7 +135,7 @@ def like(session: Session, photo: Photo) -> Photo | None:
         select(Photo)
         .join(Label, Label.id == Photo.label_id)
         .where(Photo.classifier_id == photo.classifier_id, Photo.group_id == photo.group_id)
-        .where(Label.archived_at.is_(None))
+        .where(Label.archived_at.is_(None), Photo.removed_at.is_(None))
     )
     here = (photo.phash, photo.colours)
     twins = [twin for twin in session.scalars(query) if images.near(here, (twin.phash, twin.colours))]

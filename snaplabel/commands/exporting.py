@@ -53,6 +53,7 @@ def _photos(session: Session, store: Store, classifier_id: int, target: Path) ->
     (target / "labels.txt").write_text("".join(f"{label.name}\n" for label in names))
     folders = _folders(names)
     query = select(Photo).where(Photo.classifier_id == classifier_id, Photo.label_id.is_not(None))
+    query = query.where(Photo.removed_at.is_(None))
     count = 0
     with (target / "manifest.csv").open("w", newline="") as file:
         rows = csv.writer(file)

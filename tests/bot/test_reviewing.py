@@ -238,6 +238,22 @@ def test_where_people_disagree_it_says_how_many_say_what(room: Room) -> None:
     assert room.label_of(posted) == "Newcastle"
 
 
+def test_a_photo_that_was_kept_is_asked_about_again_when_somebody_disagrees_since(room: Room) -> None:
+    photo_id = doubt(room, 1)
+    press(room, review_of(room), "Keep “Juventus”")
+    with room.database.begin() as session:
+        photo = session.get_one(Photo, photo_id)
+        meant = labels.by_name(session, photo.classifier_id, "Newcastle")
+        assert meant is not None
+        voter = people.person(session, "test", MEMBER)
+        corrections.vote(session, photo, voter, meant, is_admin=False, votes_needed=0.5)
+
+    shown = press(room, review_of(room), "Keep “Juventus”")
+
+    assert acts(room) == ["keep", "keep"]
+    assert "Kept “Juventus”" in shown.text
+
+
 @pytest.mark.parametrize(
     ("kind", "title", "reason"),
     [

@@ -515,3 +515,21 @@ def test_weights_given_after_the_first_lessons_are_named_until_a_full_training_t
     said_by_doctor = next(finding for finding in before if finding.part == "weights")
     assert "default was taught before they were given" in said_by_doctor.sentence
     assert "snaplabel train --full --classifier default" in str(said_by_doctor.problem)
+
+
+def test_a_full_training_may_start_from_another_network(
+    database: Database, store: Store, tuned: Settings, classifier_id: int, tmp_path: Path
+) -> None:
+    file = tmp_path / "other.safetensors"
+    save_file(get_model("squeezenet1_1", weights=None).state_dict(), file)
+    other = replace(tuned, backbone="squeezenet1_1", weights=file)
+    quick = replace(RECIPE, fine_tune=replace(RECIPE.scratch, freeze_batch_norm=True))
+    run_id = _ask(database, classifier_id)
+
+    run.execute(_context(database, store, other, recipe=quick), run_id)
+
+    assert _row(database, run_id).failure is None
+    with database.read() as session:
+        newest = registry.versions(session, classifier_id)[0]
+    assert newest.backbone.startswith("squeezenet1_1-")
+    assert backbones.load_card(store, newest.backbone).source.startswith("fine-tuned from squeezenet1_1")
