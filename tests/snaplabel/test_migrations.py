@@ -10,7 +10,12 @@ from sqlalchemy import create_engine, inspect
 
 import migrations
 from migrations import run
+from snaplabel import corrections, labels, naming, people, photos, reviews, trainings
+from snaplabel.database import Database
 from snaplabel.errors import DatabaseError
+from snaplabel.images import Prepared
+
+PREPARED = Prepared(b"", "e" * 64, 1, b"\0" * 48, 10, 10)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
@@ -121,3 +126,44 @@ def test_the_newest_revision_is_the_one_that_services_look_for() -> None:
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
 
     assert ScriptDirectory.from_config(config).get_heads() == [migrations.HEAD]
+
+
+def _rows(url: str, query: str) -> list[tuple[object, ...]]:
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(query)]
+    finally:
+        engine.dispose()
+
+
+def test_what_is_in_the_database_survives_the_way_down_and_up(url: str) -> None:
+    run.upgrade(url)
+    database = Database(url)
+    with database.begin() as session:
+        classifier = people.make_classifier(session)
+        person = people.person(session, "telegram", "1", "Ann")
+        kept, gone = (labels.make(session, classifier.id, name) for name in ("ant", "ants"))
+        naming.merge(session, gone, kept, person_id=person.id, votes_needed=0.5)
+        photo = photos.add(session, classifier.id, PREPARED, person_id=person.id).photo
+        corrections.vote(session, photo, person, kept, is_admin=True, votes_needed=0.5)
+        reviews.remove(session, photo, person_id=person.id)
+        for kind in ("refit", "fine_tune"):
+            trainings.ask(session, classifier.id, kind, "command")
+    database.close()
+
+    run.downgrade(url, "0001")
+    below = {
+        "photos": _rows(url, "SELECT sha256, label_id, split FROM photo"),
+        "labels": _rows(url, "SELECT name FROM label ORDER BY name"),
+        "votes": _rows(url, "SELECT count(*) FROM correction"),
+        "trainings": _rows(url, "SELECT kind, state FROM training_run ORDER BY id"),
+    }
+    run.upgrade(url)
+
+    assert below["photos"] == [(PREPARED.sha256, kept.id, "lesson")]
+    assert below["labels"] == [("ant",), ("ants",)]
+    assert below["votes"] == [(1,)]
+    assert below["trainings"] == [("refit", "cancelled"), ("fine_tune", "queued")]
+    assert run.check(url) == []
+    assert _rows(url, "SELECT label_id, removed_at FROM photo") == [(kept.id, None)]
