@@ -190,6 +190,7 @@ def _forget_yes(talk: Talk, numbers: list[str]) -> None:
     needed = talk.settings.votes_needed
     gone = forgetting.forget(talk.session, talk.person, keep_message_id=asked.id, votes_needed=needed)
     talk.erased.extend(gone.store_keys)
+    reviewing.hide(talk.session, gone.store_keys)
     if gone.photos:
         talk.erased.extend(reporting.erase(talk.session, gone.classifier_ids))
     for answer_id in gone.answer_ids:

@@ -4,8 +4,8 @@ A review is one message, drawn anew from the database at every press. What a pre
 that asked (M), the photo (P), a label (L) or an act (A), and how many photos were skipped before it (n).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -196,6 +196,15 @@ def _pressed(numbers_wanted: int, act: Callable[[Talk, Message, list[int]], Repl
 def _is_review(answer: Answer) -> bool:
     rows = Reply.from_json(answer.content).choices
     return any(choice.data.startswith(OURS) for row in rows for choice in row)
+
+
+def hide(session: Session, store_keys: Sequence[str]) -> None:
+    """Take erased photos out of the reviews that show them; any of their buttons leads on to the next photo."""
+    for start in range(0, len(store_keys), 500):
+        shown = Answer.content["picture"].as_string().in_(store_keys[start : start + 500])
+        for answer in session.scalars(select(Answer).where(Answer.state == "open", shown)):
+            shown = Reply.from_json(answer.content)
+            answers.show(session, answer, replace(shown, title="", text=words.ERASED, picture=""))
 
 
 def _decision(decision: str) -> Callable[[Talk, Message, list[int]], Reply]:

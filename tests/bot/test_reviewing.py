@@ -254,6 +254,19 @@ def test_a_photo_that_was_kept_is_asked_about_again_when_somebody_disagrees_sinc
     assert "Kept “Juventus”" in shown.text
 
 
+def test_an_erased_photo_leaves_the_review_that_shows_it(room: Room) -> None:
+    doubt(room, 1)
+    review = review_of(room)
+    picture = now(room, review).picture
+    assert picture
+
+    with room.database.begin() as session:
+        reviewing.hide(session, [picture])
+
+    shown = now(room, review)
+    assert (shown.title, shown.text, shown.picture) == ("", "Erased, as its sender wished.", "")
+
+
 @pytest.mark.parametrize(
     ("kind", "title", "reason"),
     [
