@@ -104,6 +104,7 @@ def _retrain(talk: Talk, argument: str) -> None:
         talk.say(Reply(text=words.ALREADY_TRAINING))
         return
     run.answer_id = talk.say(looks.training("queued", kind, {}, None, None)).id
+    talk.note("retrain", run_id=run.id, kind=kind)
     talk.rings.append(("train.run", run.id))
 
 
@@ -126,11 +127,14 @@ def _rollback(talk: Talk, argument: str) -> None:
     except ModelError as error:
         talk.say(Reply(text=str(error), mood="error"))
         return
+    talk.note("rollback", version=model.version)
     talk.say(Reply(f"Back to v{model.version}", "It answers from now on. /models lists all versions.", mood="sure"))
 
 
 def _cancel(talk: Talk, _argument: str) -> None:
     run = trainings.cancel(talk.session, talk.classifier_id)
+    if run is not None:
+        talk.note("cancel", run_id=run.id)
     talk.say(Reply(text="Stopping the training…" if run is not None else words.NOTHING_TO_CANCEL))
 
 
@@ -154,6 +158,7 @@ def _use(talk: Talk, argument: str) -> None:
         talk.say(Reply(text=f"I have no classifier “{name}” yet. Make a new one?", choices=((yes,),)))
         return
     talk.chat.classifier_id = found.id
+    talk.note("use", chat_id=talk.chat.id)
     talk.say(Reply(f"This chat now uses “{found.name}”", "Its labels, photos and models are its own."))
 
 
@@ -167,6 +172,7 @@ def _make_classifier(talk: Talk, numbers: list[str]) -> None:
     made = people.make_classifier(talk.session, asked.draft)
     talk.chat.classifier_id = made.id
     asked.draft = None
+    talk.note("new classifier", chat_id=talk.chat.id)
     talk.rings.append(("train.prepare", made.id))
     how = "Send photos and reply with their labels to teach it."
     replace(talk, asked, Reply(f"This chat now uses “{made.name}”", how))
@@ -227,9 +233,11 @@ def _decide(talk: Talk, argument: str, *, publish: bool) -> None:
         model = registry.find(talk.session, talk.classifier_id, int(number[:9]))
         if publish:
             registry.publish(talk.session, model)
+            talk.note("promote", version=model.version)
             talk.say(Reply(f"v{model.version} is live", "An admin published it.", mood="sure"))
         else:
             registry.discard(talk.session, model)
+            talk.note("discard", version=model.version)
             talk.say(Reply(f"v{model.version} is put aside", "/models still lists it.", mood="unknown"))
     except ModelError as error:
         talk.say(Reply(text=str(error), mood="error"))

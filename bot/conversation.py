@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bot import answers, looks, questions, words
 from bot.messages import Choice, Command, Incoming, Reply
-from snaplabel import corrections, labels, people
+from snaplabel import acts, corrections, labels, people
 from snaplabel.errors import LabelError
 from snaplabel.settings import Settings
 from snaplabel.tables import Answer, Chat, Correction, Label, Message, Person, Photo
@@ -39,6 +40,10 @@ class Talk:
     @property
     def classifier_id(self) -> int:
         return self.chat.classifier_id
+
+    def note(self, verb: str, **facts: Any) -> None:
+        """Write down that this person did this, as an admin."""
+        acts.record(self.session, verb, classifier_id=self.classifier_id, person_id=self.person.id, **facts)
 
     def say(self, reply: Reply) -> Answer:
         answer = answers.say(self.session, self.chat, reply, reply_to=answers.reply_handle(self.message))

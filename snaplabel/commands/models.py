@@ -2,7 +2,9 @@
 
 import argparse
 
-from snaplabel import home, output, registry
+from sqlalchemy.orm import Session
+
+from snaplabel import acts, home, output, registry
 from snaplabel.errors import ModelError
 from snaplabel.registry import Card, Exam
 from snaplabel.settings import Settings
@@ -27,6 +29,7 @@ def rollback(settings: Settings, args: argparse.Namespace) -> int:
     with home.opened(settings) as (database, _), database.begin() as session:
         model = registry.rollback(session, home.classifier(session, args.classifier).id, args.version)
         version = model.version
+        _note(session, "rollback", model)
     output.say(f"v{version} answers from now on; running workers take it for their next photo.")
     return 0
 
@@ -37,15 +40,23 @@ def promote(settings: Settings, args: argparse.Namespace) -> int:
         if model.state == "current":
             raise ModelError(f"v{model.version} is the current model already.")
         registry.publish(session, model)
+        _note(session, "promote", model)
     output.say(f"v{args.version} answers from now on; `snaplabel rollback` goes back.")
     return 0
 
 
 def discard(settings: Settings, args: argparse.Namespace) -> int:
     with home.opened(settings) as (database, _), database.begin() as session:
-        registry.discard(session, registry.find(session, home.classifier(session, args.classifier).id, args.version))
+        model = registry.find(session, home.classifier(session, args.classifier).id, args.version)
+        registry.discard(session, model)
+        _note(session, "discard", model)
     output.say(f"v{args.version} is put aside; its report stays.")
     return 0
+
+
+def _note(session: Session, verb: str, model: Model) -> None:
+    """For `snaplabel acts`."""
+    acts.record(session, verb, classifier_id=model.classifier_id, person_id=None, version=model.version)
 
 
 def _row(model: Model) -> tuple[str, ...]:

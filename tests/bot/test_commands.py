@@ -4,9 +4,9 @@ import pytest
 from sqlalchemy import select
 
 from bot import delivery
-from snaplabel import trainings
+from snaplabel import acts, trainings
 from snaplabel.store import photo_key
-from snaplabel.tables import Correction, Message, Photo, TrainingRun
+from snaplabel.tables import Correction, Message, Person, Photo, TrainingRun
 from tests.bot.room import ADMIN, MEMBER, OTHER, Room
 
 
@@ -193,3 +193,13 @@ def test_a_retrain_with_nothing_new_says_what_stays(room: Room) -> None:
     assert room.shown().title == "Training done"
     assert room.shown().text == "Nothing new to learn. v2 stays: 96 % right on the exam."
     assert room.buttons() == []
+
+
+def test_what_admins_do_is_written_down_with_who_did_it(room: Room) -> None:
+    room.say("/retrain", ADMIN)
+    room.say("/cancel", ADMIN)
+    room.say("/retrain", MEMBER)
+
+    with room.database.read() as session:
+        done = [(act.verb, session.get_one(Person, act.person_id).platform_id) for act in acts.recent(session)]
+    assert done == [("cancel", ADMIN), ("retrain", ADMIN)]
