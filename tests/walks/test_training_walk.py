@@ -37,15 +37,15 @@ def _correct(house: House, photo_id: int, label: str) -> None:
     queue.enqueue(queue.connect(house.settings), "train.learn", 1)
 
 
-def _teachers() -> list[str]:
-    """Processes on this machine that teach."""
+def _teachers(house: House) -> list[str]:
+    """The folders of the processes that teach for this house."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().decode().split("\0")
         except OSError:
             continue
-        if "trainer.lesson" in words:
+        if "trainer.lesson" in words and Path(words[-2]).is_relative_to(house.settings.home):
             found.append(words[-2])
     return found
 
@@ -79,7 +79,7 @@ def test_a_long_training_neither_blocks_nor_is_delivered_twice_nor_lost(new_hous
         assert kept.label_id == labels.make(session, 1, "Somewhere Else").id
         assert newest.card["fingerprint"] == dataset.read(session, 1).fingerprint
         assert newest.id == over.model_id
-    assert _teachers() == []
+    assert _teachers(house) == []
 
     again = _begin(house)
     codes = house.stop()
@@ -87,5 +87,5 @@ def test_a_long_training_neither_blocks_nor_is_delivered_twice_nor_lost(new_hous
     assert codes == [0]
     row = _row(house, again)
     assert (row.state, row.attempts) == ("queued", 0)
-    assert str(house.settings.home / "checkpoints" / str(again)) not in _teachers()
+    assert str(house.settings.home / "checkpoints" / str(again)) not in _teachers(house)
     assert (house.settings.home / "checkpoints" / str(again) / "teach.safetensors").is_file()
