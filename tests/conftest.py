@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,8 @@ from snaplabel.settings import Settings, read
 from snaplabel.tables import Classifier
 
 ROOT = Path(__file__).parent.parent
+# Shells have what they start in the background ignore Ctrl-C, and so would every service that we end by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
