@@ -9,20 +9,18 @@ candidate is made of them, and asked about every photo in test/. --labels N: onl
 
 import argparse
 import statistics
-import tempfile
 from pathlib import Path
 
 import common
 import numpy as np
-from vectors import Vectors
+from vectors import Vectors, opened
 
-from snaplabel import heads, home, people
+from snaplabel import heads
 from snaplabel.heads import Floats
 from snaplabel.registry import Card
-from trainer import backbone, candidate
+from trainer import candidate
 from trainer.dataset import Dataset
 from trainer.recipe import Recipe
-from worker.engine import Engine
 
 Files = dict[str, list[Path]]
 
@@ -37,25 +35,16 @@ def main() -> None:
     args = asked.parse_args()
     counts, seeds = [int(n) for n in args.photos.split(",")], [int(seed) for seed in args.seeds.split(",")]
     figures: dict[str, dict[int, list[dict[str, float]]]] = {}
-    with tempfile.TemporaryDirectory(prefix="snaplabel-bench-") as folder:
-        settings = common.settings(Path(folder), WEIGHTS=str(common.weights()))
-        with home.opened(settings) as (database, store):
-            engine = Engine(database, store, settings.home)
-            with database.begin() as session:
-                classifier_id = people.make_classifier(session).id
-            vectors = Vectors(engine, backbone.ensure(database, store, settings, classifier_id, print).backbone)
-            for name in args.sets.split(","):
-                taught, test = _files(name, "train"), _files(name, "test")
-                runs = {
-                    many: [_run(vectors, taught, test, many, args.labels, seed) for seed in seeds] for many in counts
-                }
-                figures[name] = runs
-                rows = [(many, *(_cell(found, key) for key in found[0])) for many, found in runs.items()]
-                which = f"{args.labels} labels drawn by the seed" if args.labels else f"{len(taught)} labels"
-                print(f"\n{name}, {which}: % of test/ (mean ± standard deviation over {len(seeds)} seeds)")
-                titles = ("right", "sure", "right if sure", "one of", "truth in it", "unknown")
-                print(common.table(("photos a label", *titles), rows))
-            engine.close()
+    with opened() as (_, _, _, vectors):
+        for name in args.sets.split(","):
+            taught, test = _files(name, "train"), _files(name, "test")
+            runs = {many: [_run(vectors, taught, test, many, args.labels, seed) for seed in seeds] for many in counts}
+            figures[name] = runs
+            rows = [(many, *(_cell(found, key) for key in found[0])) for many, found in runs.items()]
+            which = f"{args.labels} labels drawn by the seed" if args.labels else f"{len(taught)} labels"
+            print(f"\n{name}, {which}: % of test/ (mean ± standard deviation over {len(seeds)} seeds)")
+            titles = ("right", "sure", "right if sure", "one of", "truth in it", "unknown")
+            print(common.table(("photos a label", *titles), rows))
     common.write(args.json, {"seeds": seeds, "labels": args.labels, "sets": figures})
 
 

@@ -12,7 +12,6 @@ import argparse
 import io
 import random
 import statistics
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,17 @@ import common
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from vectors import Vectors
+from vectors import Vectors, opened
 
-from snaplabel import heads, home, people, registry
+from snaplabel import heads, home, registry
 from snaplabel.commands import importing, sources
 from snaplabel.database import Database
 from snaplabel.heads import Floats, Verdict
 from snaplabel.registry import Card
 from snaplabel.settings import Settings
 from snaplabel.store import Store
-from trainer import backbone, judge
+from trainer import judge
 from trainer.command import train
-from worker.engine import Engine
 
 SETS = ("kits", "ants-bees", "architecture", "scenes")
 VOICES = ("sure", "maybe", "unknown")
@@ -55,23 +53,16 @@ def main() -> None:
     names, seeds = args.sets.split(","), [int(seed) for seed in args.seeds.split(",")]
     own: dict[str, list[dict[str, float]]] = {}
     matrix: dict[str, dict[str, list[dict[str, float]]]] = {}
-    with tempfile.TemporaryDirectory(prefix="snaplabel-bench-") as folder:
-        settings = common.settings(Path(folder), WEIGHTS=str(common.weights()))
-        with home.opened(settings) as (database, store):
-            engine = Engine(database, store, settings.home)
-            with database.begin() as session:
-                first = people.make_classifier(session).id
-            vectors = Vectors(engine, backbone.ensure(database, store, settings, first, print).backbone)
-            tests = {name: _asked(vectors, name, "test") for name in SETS}
-            for name in names:
-                _asked(vectors, name, "train")
-                for seed in seeds:
-                    head, card = taught(settings, database, store, vectors, name, seed)
-                    own.setdefault(name, []).append(_own(head, card, tests[name]))
-                    for other in SETS:
-                        found = _shares(heads.judge(head, card, tests[other].vectors))
-                        matrix.setdefault(name, {}).setdefault(other, []).append(found)
-            engine.close()
+    with opened() as (settings, database, store, vectors):
+        tests = {name: _asked(vectors, name, "test") for name in SETS}
+        for name in names:
+            _asked(vectors, name, "train")
+            for seed in seeds:
+                head, card = taught(settings, database, store, vectors, name, seed)
+                own.setdefault(name, []).append(_own(head, card, tests[name]))
+                for other in SETS:
+                    found = _shares(heads.judge(head, card, tests[other].vectors))
+                    matrix.setdefault(name, {}).setdefault(other, []).append(found)
     _print(own, matrix)
     common.write(args.json, {"seeds": seeds, "own": own, "strangers": matrix})
 

@@ -1,22 +1,39 @@
 """Embeddings of files as a worker makes them, each photo once, for the benchmarks that ask models about them."""
 
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+import common
 import numpy as np
 from sqlalchemy import select
 
-from snaplabel import backbones, images
+from snaplabel import backbones, home, images, people
 from snaplabel.database import Database
 from snaplabel.heads import Floats
 from snaplabel.settings import Settings
 from snaplabel.store import Store, sha256_of
 from snaplabel.tables import Photo
-from trainer import dataset
+from trainer import backbone, dataset
 from worker.engine import Engine, Vector
 
 THREADS = 3
+
+
+@contextmanager
+def opened() -> Iterator[tuple[Settings, Database, Store, "Vectors"]]:
+    """An installation with the pretrained backbone in a temporary home, and its embeddings."""
+    with tempfile.TemporaryDirectory(prefix="snaplabel-bench-") as folder:
+        settings = common.settings(Path(folder), WEIGHTS=str(common.weights()))
+        with home.opened(settings) as (database, store):
+            with database.begin() as session:
+                classifier_id = people.make_classifier(session).id
+            model = backbone.ensure(database, store, settings, classifier_id, print)
+            engine = Engine(database, store, settings.home)
+            yield settings, database, store, Vectors(engine, model.backbone)
+            engine.close()
 
 
 class Vectors:

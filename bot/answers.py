@@ -1,5 +1,8 @@
 """Answers: what a chat should show. Writing one here is all it takes to say something; `delivery` makes it so."""
 
+from collections.abc import Sequence
+
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bot.messages import Reply
@@ -24,6 +27,15 @@ def show(session: Session, answer: Answer, reply: Reply) -> bool:
     answer.revision += 1
     session.flush()
     return True
+
+
+def showing(session: Session, store_keys: Sequence[str]) -> list[Answer]:
+    """The messages that show one of these pictures and can still be changed."""
+    found: list[Answer] = []
+    for start in range(0, len(store_keys), 500):
+        shown = Answer.content["picture"].as_string().in_(store_keys[start : start + 500])
+        found += session.scalars(select(Answer).where(Answer.state == "open", shown))
+    return found
 
 
 def differs(answer: Answer | None, reply: Reply) -> bool:

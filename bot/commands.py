@@ -2,13 +2,13 @@
 
 from sqlalchemy import func, select
 
-from bot import answers, labelling, looks, reporting, reviewing, words
-from bot.conversation import Known, Press, Talk, command_of, replace, waiting
+from bot import labelling, looks, reporting, reviewing, words
+from bot.conversation import Known, Press, Talk, command_of, replace, show_in, waiting
 from bot.messages import Choice, Command, Reply
 from snaplabel import forgetting, labels, people, registry, trainings, voices
 from snaplabel.errors import AlreadyTraining, LabelError, ModelError
 from snaplabel.registry import Card
-from snaplabel.tables import Answer, Classifier, Correction, Person, Photo, TrainingRun
+from snaplabel.tables import Classifier, Correction, Person, Photo, TrainingRun
 
 
 def run(talk: Talk) -> None:
@@ -200,7 +200,7 @@ def _forget_yes(talk: Talk, numbers: list[str]) -> None:
     if gone.photos:
         talk.erased.extend(reporting.erase(talk.session, gone.classifier_ids))
     for answer_id in gone.answer_ids:
-        _show(talk, answer_id, Reply(text=words.ERASED))
+        show_in(talk, answer_id, Reply(text=words.ERASED))
     text = f"{words.mine(gone.photos, gone.corrections)} are erased."
     if gone.versions:
         text += f" They had taught {', '.join(f'v{n}' for n in gone.versions[-8:])}; I'm refitting without them."
@@ -241,12 +241,6 @@ def _decide(talk: Talk, argument: str, *, publish: bool) -> None:
             talk.say(Reply(f"v{model.version} is put aside", "/models still lists it.", mood="unknown"))
     except ModelError as error:
         talk.say(Reply(text=str(error), mood="error"))
-
-
-def _show(talk: Talk, answer_id: int | None, reply: Reply) -> None:
-    answer = talk.session.get(Answer, answer_id) if answer_id is not None else None
-    if answer is not None:
-        answers.show(talk.session, answer, reply)
 
 
 def training_reply(run: TrainingRun) -> Reply:

@@ -131,9 +131,14 @@ def vote(talk: Talk, picture: Photo, label: Label) -> None:
         questions.ask_admins(talk.session, talk.settings, picture.classifier_id)
 
 
+def ids_of(numbers: list[str]) -> list[int]:
+    """The parts of a button's data that can be ids; who needs all of them compares how many there are."""
+    return [int(number) for number in numbers if number.isdecimal() and len(number) < 19]
+
+
 def command_of(talk: Talk, numbers: list[str], *, own: bool = False) -> Message | None:
     """The command that a button belongs to; says why when it is not this chat's, or not this person's."""
-    ids = [int(number) for number in numbers if number.isdecimal() and len(number) < 19]
+    ids = ids_of(numbers)
     found = talk.session.get(Message, ids[0]) if ids else None
     if found is None or found.chat_id != talk.chat.id or found.answer_id is None:
         talk.say(Reply(text=words.OLD_BUTTON))
@@ -146,7 +151,12 @@ def command_of(talk: Talk, numbers: list[str], *, own: bool = False) -> Message 
 
 def replace(talk: Talk, asked: Message, reply: Reply) -> None:
     """Show this in the answer to a command."""
-    answer = talk.session.get(Answer, asked.answer_id) if asked.answer_id is not None else None
+    show_in(talk, asked.answer_id, reply)
+
+
+def show_in(talk: Talk, answer_id: int | None, reply: Reply) -> None:
+    """Show this in one of our messages, where it is still known."""
+    answer = talk.session.get(Answer, answer_id) if answer_id is not None else None
     if answer is not None:
         answers.show(talk.session, answer, reply)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from sqlalchemy import Select, func, select
 
 from bot import looks, words
-from bot.conversation import Known, Press, Talk, announce, command_of, replace
+from bot.conversation import Known, Press, Talk, announce, command_of, ids_of, replace
 from bot.messages import Choice, Command, Reply
 from snaplabel import acts, corrections, labels, naming, people, standing
 from snaplabel.errors import LabelError
@@ -121,18 +121,22 @@ ACTS: dict[str, Callable[[Talk, str], Reply]] = {
 }
 
 
+def _asked_by_admin(talk: Talk, numbers: list[str]) -> Message | None:
+    """The command that a button belongs to, for an admin; says why not to others, and where there is none."""
+    if not talk.is_admin:
+        talk.say(Reply(text=words.ADMINS_ONLY, mood="error"))
+        return None
+    return command_of(talk, numbers)
+
+
 def _pressed(labels_wanted: int, act: Callable[[Talk, Message, list[Label]], Reply]) -> Press:
     """A press under a command about labels, by an admin, in its own chat."""
 
     def run(talk: Talk, numbers: list[str]) -> None:
-        if not talk.is_admin:
-            talk.say(Reply(text=words.ADMINS_ONLY, mood="error"))
-            return
-        asked = command_of(talk, numbers)
+        asked = _asked_by_admin(talk, numbers)
         if asked is None:
             return
-        ids = [int(number) for number in numbers[1:] if number.isdecimal() and len(number) < 19]
-        found = [label for n in ids if (label := talk.session.get(Label, n)) is not None]
+        found = [label for n in ids_of(numbers[1:]) if (label := talk.session.get(Label, n)) is not None]
         here = [one for one in found if one.classifier_id == talk.classifier_id and one.archived_at is None]
         is_same = len(here) == len(numbers) - 1 == labels_wanted
         replace(talk, asked, act(talk, asked, here) if is_same else Reply(text=words.LABELS_CHANGED))
@@ -223,14 +227,11 @@ def _photos_corrected(person: Person) -> Select[int]:
 
 
 def _revert_yes(talk: Talk, numbers: list[str]) -> None:
-    if not talk.is_admin:
-        talk.say(Reply(text=words.ADMINS_ONLY, mood="error"))
-        return
-    asked = command_of(talk, numbers)
+    asked = _asked_by_admin(talk, numbers)
     if asked is None:
         return
-    number = numbers[1] if len(numbers) > 1 and numbers[1].isdecimal() and len(numbers[1]) < 19 else "0"
-    person = talk.session.get(Person, int(number))
+    ids = ids_of(numbers[1:2])
+    person = talk.session.get(Person, ids[0]) if ids else None
     if person is None:
         talk.say(Reply(text=words.OLD_BUTTON))
         return

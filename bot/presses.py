@@ -1,7 +1,7 @@
 """What a pressed button does: those under a photo here, the others in `commands`."""
 
 from bot import commands, looks, words
-from bot.conversation import Talk, album, announce, show_under, vote
+from bot.conversation import Talk, album, announce, ids_of, show_under, vote
 from bot.messages import Choice, Reply
 from snaplabel import corrections, labels
 from snaplabel.tables import Label, Message, Photo
@@ -12,7 +12,7 @@ def run(talk: Talk) -> None:
     verb, *numbers = talk.post.data.split(":")
     if verb in commands.PRESSES:
         return commands.PRESSES[verb](talk, numbers)
-    ids = [int(number) for number in numbers if number.isdecimal() and len(number) < 19]
+    ids = ids_of(numbers)
     about = talk.session.get(Message, ids[0]) if ids and len(ids) == len(numbers) else None
     picture = talk.session.get(Photo, about.photo_id) if about is not None and about.photo_id else None
     if about is None or about.chat_id != talk.chat.id or picture is None:

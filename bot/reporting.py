@@ -116,8 +116,7 @@ def _outcome(session: Session, message: Message) -> Reply | None:
 def erase(session: Session, classifier_ids: Sequence[int]) -> list[str]:
     """Take the pictures of these classifiers' reports out of every chat, since they show photos; keys to delete."""
     keys = reports.undraw(session, classifier_ids)
-    shown = Answer.content["picture"].as_string().in_(keys)
-    for answer in session.scalars(select(Answer).where(Answer.state == "open", shown)):
+    for answer in answers.showing(session, keys):
         answers.show(session, answer, replace(Reply.from_json(answer.content), picture=""))
     return keys
 

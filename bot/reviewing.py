@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bot import answers, looks, words
-from bot.conversation import Known, Press, Talk
+from bot.conversation import Known, Press, Talk, ids_of
 from bot.messages import Choice, Command, Reply
 from snaplabel import labels, reviews, tally
 from snaplabel.errors import ReviewError
@@ -179,7 +179,7 @@ def _pressed(numbers_wanted: int, act: Callable[[Talk, Message, list[int]], Repl
     """A press under a review, by an admin, in its own chat; the first number is the command that asked."""
 
     def run(talk: Talk, numbers: list[str]) -> None:
-        ids = [int(number) for number in numbers if number.isdecimal() and len(number) < 19]
+        ids = ids_of(numbers)
         if not talk.is_admin:
             talk.say(Reply(text=words.ADMINS_ONLY, mood="error"))
             return
@@ -200,11 +200,9 @@ def _is_review(answer: Answer) -> bool:
 
 def hide(session: Session, store_keys: Sequence[str]) -> None:
     """Take erased photos out of the reviews that show them; any of their buttons leads on to the next photo."""
-    for start in range(0, len(store_keys), 500):
-        shown = Answer.content["picture"].as_string().in_(store_keys[start : start + 500])
-        for answer in session.scalars(select(Answer).where(Answer.state == "open", shown)):
-            shown = Reply.from_json(answer.content)
-            answers.show(session, answer, replace(shown, title="", text=words.ERASED, picture=""))
+    for answer in answers.showing(session, store_keys):
+        shown = Reply.from_json(answer.content)
+        answers.show(session, answer, replace(shown, title="", text=words.ERASED, picture=""))
 
 
 def _decision(decision: str) -> Callable[[Talk, Message, list[int]], Reply]:

@@ -1,6 +1,7 @@
 """What there is to learn from: labelled photos, split by group so that none changes sides, and their embeddings."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from snaplabel import backbones, corrections
+from snaplabel.database import Database
 from snaplabel.heads import Floats
 from snaplabel.labels import in_use
 from snaplabel.tables import Embedding, Label, Photo, TrainingPhoto
@@ -145,6 +147,27 @@ def _there(session: Session, photo_ids: list[int]) -> set[int]:
     for start in range(0, len(photo_ids), 500):
         found.update(session.scalars(select(Photo.id).where(Photo.id.in_(photo_ids[start : start + 500]))))
     return found
+
+
+def store_by_bytes(
+    database: Database, classifier_id: int, backbone: str, sha256s: Sequence[str], vectors: Floats
+) -> int:
+    """Keep embeddings of the photos with these bytes; how many of the photos are still there. vectors: (N, dimension).
+
+    By their bytes, since SQLite gives an erased photo's number to the next one. A part at a time, so that nobody who
+    wants to write to SQLite waits long.
+    """
+    stored = 0
+    for start in range(0, len(sha256s), ONE_BY_ONE):
+        part = sha256s[start : start + ONE_BY_ONE]
+        with database.begin() as session:
+            query = select(Photo.sha256, Photo.id).where(Photo.classifier_id == classifier_id, Photo.sha256.in_(part))
+            ids = {sha: photo_id for sha, photo_id in session.execute(query)}  # noqa: C416
+            there = [row for row, sha in enumerate(part) if sha in ids]
+            some = vectors[start : start + ONE_BY_ONE][np.array(there, np.int64)]
+            store_embeddings(session, backbone, [ids[part[row]] for row in there], some)
+        stored += len(there)
+    return stored
 
 
 def store_embeddings(session: Session, backbone: str, photo_ids: list[int], vectors: Floats) -> None:

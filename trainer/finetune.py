@@ -18,7 +18,7 @@ from snaplabel import trainings
 from snaplabel.database import Database
 from snaplabel.errors import TrainingError
 from snaplabel.heads import Floats
-from snaplabel.tables import Photo, TrainingRun
+from snaplabel.tables import TrainingRun
 from trainer import backbone, candidate, child, dataset, fit, job, judge, report
 from trainer.candidate import Taught
 from trainer.dataset import Dataset, Ints
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 # The logit of a label that the head of held-out photos had never heard of, below the least of the others.
 UNHEARD_OF = 10.0
-# Embeddings stored at a time, so that nobody who wants to write to SQLite waits long.
-COMMIT_EVERY = 500
 
 
 @dataclass(frozen=True)
@@ -118,21 +116,8 @@ def _done(context: "Context", progress: Progress, classifier_id: int, folder: Pa
     if outcome is None:
         raise TrainingError("The training process left no outcome.")
     shas = [asked.data.sha256s[row] for row in outcome.kept.tolist()]
-    for start in range(0, len(shas), COMMIT_EVERY):
-        _keep(context.database, classifier_id, outcome, shas, range(start, min(start + COMMIT_EVERY, len(shas))))
+    dataset.store_by_bytes(context.database, classifier_id, outcome.backbone, shas, outcome.served)
     return outcome
-
-
-def _keep(database: Database, classifier_id: int, outcome: Outcome, shas: list[str], rows: range) -> None:
-    """Store some embeddings by the bytes of their photos: one may be gone, and SQLite gives its number to the next."""
-    with database.begin() as session:
-        query = select(Photo.sha256, Photo.id).where(Photo.classifier_id == classifier_id)
-        query = query.where(Photo.sha256.in_(shas[rows.start : rows.stop]))
-        ids = {sha: photo_id for sha, photo_id in session.execute(query)}  # noqa: C416
-        there = [row for row in rows if shas[row] in ids]
-        dataset.store_embeddings(
-            session, outcome.backbone, [ids[shas[row]] for row in there], outcome.served[np.array(there, np.int64)]
-        )
 
 
 def _unseen(data: Dataset, made: Made) -> tuple[Ints, Ints, Floats]:

@@ -46,13 +46,7 @@ def call(context: "Context", classifier_id: int) -> int:
     if outcome is None:
         raise TrainingError("The photos were not looked at.")
     shas = [missing.sha256s[row] for row in outcome.kept.tolist()]
-    with context.database.begin() as session:
-        # By their bytes: a photo may be gone by now, and SQLite gives its number to the next one.
-        here = select(Photo.sha256, Photo.id).where(Photo.classifier_id == classifier_id)
-        ids = {sha: photo_id for sha, photo_id in session.execute(here)}  # noqa: C416
-        kept = [row for row, sha in enumerate(shas) if sha in ids]
-        dataset.store_embeddings(session, first.version, [ids[shas[row]] for row in kept], outcome.served[kept])
-    return len(kept)
+    return dataset.store_by_bytes(context.database, classifier_id, first.version, shas, outcome.served)
 
 
 def _go_on(context: "Context") -> None:

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,14 +33,6 @@ from tests.bot.webhouse import (
 )
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One running web chat for this file's tests, which share its room."""
-    home = tmp_path_factory.mktemp("web") / "home"
-    with served(read({"SNAPLABEL_HOME": str(home)}, dotenv=home / "no.env")) as found:
-        yield found
 
 
 class TestPhotos:

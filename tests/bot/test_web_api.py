@@ -7,19 +7,10 @@ import httpx
 import pytest
 
 from snaplabel.images import MAX_BYTES
-from snaplabel.settings import read
 from snaplabel.voices import REFUSALS
-from tests.bot.webhouse import GREEN, GREY, RED, Served, eventually, picture, served
+from tests.bot.webhouse import GREEN, GREY, RED, Served, eventually, picture
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One running web chat for this file's tests."""
-    home = tmp_path_factory.mktemp("api") / "home"
-    with served(read({"SNAPLABEL_HOME": str(home)}, dotenv=home / "no.env")) as found:
-        yield found
 
 
 @pytest.fixture

@@ -6,22 +6,13 @@ from pathlib import Path
 import pytest
 
 from snaplabel.settings import read
-from tests.bot.browser import Browser, Page, browser, program
+from tests.bot.browser import Browser, Page
 from tests.bot.webhouse import GREEN, GREY, RED, TOKEN, Served, picture, served
 
 pytestmark = pytest.mark.real
 
 PHONE, DESK = (390, 844), (1280, 800)
 LAST = "[...document.querySelectorAll('.item')].at(-1)"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = program()
-    if path is None:
-        pytest.skip("no Chromium is installed here")
-    with browser(path) as found:
-        yield found
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Who may come into the web chat, and who may post there."""
 
 import stat
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,18 +9,10 @@ import pytest
 from bot.platforms.web import upload
 from bot.platforms.web.door import Door, Visitor, admin_link, web_token
 from snaplabel.errors import LabelError, SettingsError
-from snaplabel.settings import Settings, read
-from tests.bot.webhouse import TOKEN, Served, served
+from snaplabel.settings import Settings
+from tests.bot.webhouse import TOKEN, Served
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One running web chat for this file's tests, which share its room."""
-    home = tmp_path_factory.mktemp("web") / "home"
-    with served(read({"SNAPLABEL_HOME": str(home)}, dotenv=home / "no.env")) as found:
-        yield found
 
 
 class TestDoor:

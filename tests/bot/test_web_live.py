@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,14 +31,6 @@ from tests.bot.webhouse import (
 )
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One running web chat for this file's tests, which share its room."""
-    home = tmp_path_factory.mktemp("web") / "home"
-    with served(read({"SNAPLABEL_HOME": str(home)}, dotenv=home / "no.env")) as found:
-        yield found
 
 
 class TestEvents:

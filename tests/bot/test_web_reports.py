@@ -9,20 +9,11 @@ from PIL import Image
 
 from snaplabel import backbones
 from snaplabel.backbones import BackboneCard, Preparation
-from snaplabel.settings import read
 from snaplabel.tables import Photo
 from tests.bot.reported import Planted, plant
-from tests.bot.webhouse import Served, served
+from tests.bot.webhouse import Served
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One running web chat for this file's tests."""
-    home = tmp_path_factory.mktemp("reports") / "home"
-    with served(read({"SNAPLABEL_HOME": str(home)}, dotenv=home / "no.env")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -7,22 +7,13 @@ import pytest
 
 from snaplabel import registry
 from snaplabel.settings import read
-from tests.bot.browser import Browser, Page, browser, program
+from tests.bot.browser import Browser, Page
 from tests.bot.reported import plant
 from tests.bot.webhouse import TOKEN, Served, served
 
 pytestmark = pytest.mark.real
 
 PHONE, DESK = (390, 844), (1280, 800)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = program()
-    if path is None:
-        pytest.skip("no Chromium is installed here")
-    with browser(path) as found:
-        yield found
 
 
 @pytest.fixture

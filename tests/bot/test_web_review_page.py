@@ -6,11 +6,11 @@ import pytest
 
 from bot.platforms.web.door import Limiter
 from tests.bot.browser import Browser, Page
-from tests.bot.test_web_browser import DESK, PHONE, chromium, enter, photo, place, send_photo
+from tests.bot.test_web_browser import DESK, PHONE, enter, photo, place, send_photo
 from tests.bot.test_web_reviews import decide, doubt, is_now, labelled
 from tests.bot.webhouse import GREY, RED, Served
 
-__all__ = ["chromium", "place"]
+__all__ = ["place"]
 pytestmark = pytest.mark.real
 
 CARDS = "[...document.querySelectorAll('.doubt:not(.going)')]"
