@@ -119,8 +119,7 @@ def _review(talk: Talk, _argument: str) -> None:
 def _drawn(talk: Talk, asked: Message, skipped: int, note: str = "") -> Reply:
     """The review as it is now. note: what became of the last press."""
     session, classifier_id = talk.session, talk.classifier_id
-    total = reviews.count(session, classifier_id)
-    found = reviews.queue(session, classifier_id, limit=1, offset=skipped)
+    found, total = reviews.page(session, classifier_id, limit=1, offset=skipped)
     mine = _decided_since(talk, asked)
     undo_it = (Choice("Undo", f"rv-undo:{asked.id}:{mine[0]}:{skipped}"),) if mine else ()
     again = Choice("Look again", f"rv-show:{asked.id}:0")

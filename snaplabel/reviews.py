@@ -50,7 +50,20 @@ def queue(session: Session, classifier_id: int, *, limit: int = 50, offset: int 
     A photo is there once. Left out are those whose present label a reviewer chose or confirmed, and suspects whose
     label changed since the training that suspected them.
     """
-    return [_item(session, entry) for entry in _entries(session, classifier_id)[offset : offset + limit]]
+    return page(session, classifier_id, limit=limit, offset=offset)[0]
+
+
+def page(session: Session, classifier_id: int, *, limit: int, offset: int = 0) -> tuple[list[Item], int]:
+    """What `queue` lists, and how many photos there are in all: the votes are weighed once for both."""
+    entries = _entries(session, classifier_id)
+    return [_item(session, entry) for entry in entries[offset : offset + limit]], len(entries)
+
+
+def find(session: Session, classifier_id: int, photo_id: int) -> tuple[Item | None, int]:
+    """A photo as `queue` lists it, None where it does not, and how many photos there are in all."""
+    entries = _entries(session, classifier_id)
+    mine = next((entry for entry in entries if entry.photo_id == photo_id), None)
+    return _item(session, mine) if mine is not None else None, len(entries)
 
 
 def count(session: Session, classifier_id: int) -> int:

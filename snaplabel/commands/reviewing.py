@@ -106,8 +106,7 @@ def _undo(session: Session, classifier_id: int, act_id: int | None, votes_needed
 
 
 def _list(session: Session, store: Store, classifier_id: int, args: argparse.Namespace) -> int:
-    items = reviews.queue(session, classifier_id, limit=args.limit)
-    total = reviews.count(session, classifier_id)
+    items, total = reviews.page(session, classifier_id, limit=args.limit)
     if args.html is not None:
         from snaplabel.commands import contact_sheet
 

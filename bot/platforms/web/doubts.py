@@ -118,9 +118,10 @@ class Reviewer:
 def doubts(session: Session, who: Reviewer, limit: int, offset: int) -> Doubts:
     """What there is to look at."""
     classifier_id = classifier_of(session, who.chat)
+    items, left = reviews.page(session, classifier_id, limit=limit, offset=offset)
     return Doubts(
-        left=reviews.count(session, classifier_id),
-        items=[_doubt(session, item) for item in reviews.queue(session, classifier_id, limit=limit, offset=offset)],
+        left=left,
+        items=[_doubt(session, item) for item in items],
         labels=[label.name for label in labels.every(session, classifier_id)],
         decided=[_decided(session, who, act) for act in reviews.decided(session, classifier_id)],
     )
@@ -201,9 +202,7 @@ def undo(session: Session, who: Reviewer, act_id: int, votes_needed: float) -> t
         raise Refused(404, "There is no such decision.")
     person_id = people.person(session, PLATFORM, who.person, who.name).id
     done = reviewing.undo(session, classifier_id, act_id, person_id=person_id, votes_needed=votes_needed)
-    left = reviews.count(session, classifier_id)
-    items = reviews.queue(session, classifier_id, limit=left)
-    item = next((item for item in items if item.photo_id == done.photo.id), None)
+    item, left = reviews.find(session, classifier_id, done.photo.id)
     label = session.get(Label, done.photo.label_id) if done.photo.label_id is not None else None
     undone = Undone(
         photo=done.photo.id,
