@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from snaplabel.database import Database
 from snaplabel.errors import DatabaseError
 
-HEAD = "0002"
+HEAD = "0003"
 
 
 def is_current(url: str) -> bool:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from snaplabel.database import Base, now
@@ -85,6 +85,8 @@ class Chat(Base):
     is_private: Mapped[bool] = mapped_column(default=False)
     classifier_id: Mapped[int] = mapped_column(ForeignKey("classifier.id"))
     created_at: Mapped[datetime] = mapped_column(default=now)
+    # The platform's own admins of this chat are admins here too; only a listed admin switches that on.
+    trusts_roles: Mapped[bool] = mapped_column(default=False, server_default=false())
     # Where a platform is read by history (Discord): the newest message that was written down.
     seen_message_id: Mapped[str | None] = mapped_column(String(64))
 
@@ -123,6 +125,8 @@ class Photo(Base):
     unreadable: Mapped[str | None] = mapped_column(String(200))
     # A reviewer took it out of lessons and exam; it and its label stay, so that this can be undone.
     removed_at: Mapped[datetime | None]
+    # Its picture was erased because it had been kept for as long as the settings allow.
+    expired_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -289,6 +293,30 @@ class Act(Base):
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(default=now)
     undone_at: Mapped[datetime | None]
+
+
+class Alert(Base):
+    """Something that admins should know of: from its beginning to its end; one of a kind at a time.
+
+    told_at: when it was said in their chats. facts: plain numbers and names of parts, never of people.
+    """
+
+    __tablename__ = "alert"
+    __table_args__ = (
+        Index(
+            "uq_alert_kind",
+            "kind",
+            unique=True,
+            sqlite_where=text("over_at IS NULL"),
+            postgresql_where=text("over_at IS NULL"),
+        ),
+    )
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    since: Mapped[datetime] = mapped_column(default=now)
+    told_at: Mapped[datetime | None]
+    over_at: Mapped[datetime | None]
 
 
 class TrainingRun(Base):
