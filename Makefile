@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 MAKEFLAGS += --no-print-directory
 
-.PHONY: setup demo test test-fast check lint format clean screenshots chromium
+.PHONY: setup demo test test-fast check audit lint format clean screenshots chromium
 
 setup: $(STAMP)
 
@@ -27,7 +27,12 @@ test-fast: $(STAMP)
 	@$(RUN) -m pytest -m "not real"
 
 check: lint
+	@$(RUN) requirements/audit.py --only-warn
 	@$(MAKE) test
+
+# A vulnerability that became known overnight is no fault of a change: `check` warns of it, this fails.
+audit: $(STAMP)
+	@$(RUN) requirements/audit.py
 
 lint: $(STAMP)
 	@$(RUN) -m ruff check .

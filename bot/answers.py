@@ -20,7 +20,11 @@ def say(session: Session, chat: Chat, reply: Reply, *, reply_to: str | None = No
 
 
 def show(session: Session, answer: Answer, reply: Reply) -> bool:
-    """Make an earlier message show this instead; whether that is a change."""
+    """Make an earlier message show this instead; whether that is a change.
+
+    Who changes it at the same time is waited for: two changes that were the same revision would leave one unshown.
+    """
+    session.refresh(answer, with_for_update=True)
     if not differs(answer, reply):
         return False
     answer.content = reply.to_json()

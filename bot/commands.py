@@ -2,10 +2,10 @@
 
 from sqlalchemy import func, select
 
-from bot import labelling, looks, reporting, reviewing, words
-from bot.conversation import Known, Press, Talk, command_of, replace, show_in, waiting
+from bot import admins, labelling, leaving, looks, reporting, reviewing, words
+from bot.conversation import Known, Press, Talk, command_of, replace, waiting
 from bot.messages import Choice, Command, Reply
-from snaplabel import forgetting, labels, people, registry, trainings, voices
+from snaplabel import labels, people, registry, trainings, voices
 from snaplabel.errors import AlreadyTraining, LabelError, ModelError
 from snaplabel.registry import Card
 from snaplabel.tables import Classifier, Correction, Person, Photo, TrainingRun
@@ -18,17 +18,16 @@ def run(talk: Talk) -> None:
     if known is None:
         if talk.post.is_private:
             talk.say(Reply(text=words.UNKNOWN_COMMAND))
-    elif known.command.who == "admins" and not talk.is_admin:
-        talk.say(Reply(text=words.ADMINS_ONLY, mood="error"))
-    else:
+    elif known.command.who == "everyone" or talk.may(f"/{known.command.name}", as_owner=known.command.who == "owners"):
         known.run(talk, argument.strip())
 
 
 def _help(talk: Talk, _argument: str) -> None:
+    allowed = ("everyone", *(("admins",) if talk.is_admin else ()), *(("owners",) if talk.is_owner else ()))
     lines = [
         f"/{known.command.name:<9} {known.command.sentence}"
         for known in KNOWN.values()
-        if (talk.is_admin or known.command.who == "everyone") and known.command.name != "start"
+        if known.command.who in allowed and known.command.name != "start"
     ]
     who = f"\n\n{words.you_are(talk.post.platform, talk.post.person)}" if talk.post.is_private else ""
     talk.say(Reply("I learn what your photos show", words.HELP + who, table="\n".join(lines)))
@@ -159,59 +158,21 @@ def _use(talk: Talk, argument: str) -> None:
         return
     talk.chat.classifier_id = found.id
     talk.note("use", chat_id=talk.chat.id)
-    talk.say(Reply(f"This chat now uses “{found.name}”", "Its labels, photos and models are its own."))
+    text = "Its labels, photos and models are its own." + words.rebound(talk.chat.trusts_roles)
+    talk.say(Reply(f"This chat now uses “{found.name}”", text))
 
 
 def _make_classifier(talk: Talk, numbers: list[str]) -> None:
     asked = command_of(talk, numbers)
-    if asked is None or not asked.draft:
-        return
-    if not talk.is_admin:
-        talk.say(Reply(text=words.ADMINS_ONLY, mood="error"))
+    if asked is None or not asked.draft or not talk.may("make a classifier", as_owner=True):
         return
     made = people.make_classifier(talk.session, asked.draft)
     talk.chat.classifier_id = made.id
     asked.draft = None
     talk.note("new classifier", chat_id=talk.chat.id)
     talk.rings.append(("train.prepare", made.id))
-    how = "Send photos and reply with their labels to teach it."
+    how = "Send photos and reply with their labels to teach it." + words.rebound(talk.chat.trusts_roles)
     replace(talk, asked, Reply(f"This chat now uses “{made.name}”", how))
-
-
-def _forget(talk: Talk, _argument: str) -> None:
-    mine = forgetting.count(talk.session, talk.person)
-    if not mine.photos and not mine.corrections:
-        talk.say(Reply(text="I keep no photos and no corrections of yours."))
-        return
-    yes = Choice("Erase them", f"forget:{talk.message.id}", "danger")
-    no = Choice("Keep them", f"keep:{talk.message.id}")
-    text = f"I have {words.mine(mine.photos, mine.corrections)} of yours. Erase them for good?"
-    talk.say(Reply("Forget you?", text, choices=((yes, no),)))
-
-
-def _forget_yes(talk: Talk, numbers: list[str]) -> None:
-    asked = command_of(talk, numbers, own=True)
-    if asked is None:
-        return
-    needed = talk.settings.votes_needed
-    gone = forgetting.forget(talk.session, talk.person, keep_message_id=asked.id, votes_needed=needed)
-    talk.erased.extend(gone.store_keys)
-    reviewing.hide(talk.session, gone.store_keys)
-    if gone.photos:
-        talk.erased.extend(reporting.erase(talk.session, gone.classifier_ids))
-    for answer_id in gone.answer_ids:
-        show_in(talk, answer_id, Reply(text=words.ERASED))
-    text = f"{words.mine(gone.photos, gone.corrections)} are erased."
-    if gone.versions:
-        text += f" They had taught {', '.join(f'v{n}' for n in gone.versions[-8:])}; I'm refitting without them."
-    replace(talk, asked, Reply("Forgotten", text))
-    talk.rings.extend(("train.learn", classifier_id) for classifier_id in gone.classifier_ids)
-
-
-def _forget_no(talk: Talk, numbers: list[str]) -> None:
-    asked = command_of(talk, numbers, own=True)
-    if asked is not None:
-        replace(talk, asked, Reply(text=words.KEPT))
 
 
 def _promote(talk: Talk, argument: str) -> None:
@@ -224,8 +185,7 @@ def _discard(talk: Talk, argument: str) -> None:
 
 def _decide(talk: Talk, argument: str, *, publish: bool) -> None:
     number = argument.lower().removeprefix("v")
-    if not talk.is_admin:
-        talk.say(Reply(text=words.ADMINS_ONLY, mood="error"))
+    if not talk.may("publish" if publish else "discard"):
         return
     try:
         if not number.isdecimal():
@@ -250,10 +210,9 @@ def training_reply(run: TrainingRun) -> Reply:
 
 PRESSES: dict[str, Press] = {
     **labelling.PRESSES,
+    **leaving.PRESSES,
     **reviewing.PRESSES,
     "classifier": _make_classifier,
-    "forget": _forget_yes,
-    "keep": _forget_no,
     "promote": lambda talk, numbers: _promote(talk, "".join(numbers)),
     "discard": lambda talk, numbers: _discard(talk, "".join(numbers)),
 }
@@ -268,13 +227,14 @@ KNOWN: dict[str, Known] = {
         Known(Command("status", "model, exam score, queue, training"), _status),
         Known(Command("models", "all versions"), _models),
         *reporting.COMMANDS,
-        Known(Command("forget", "erase my photos and corrections"), _forget),
+        *leaving.COMMANDS,
         Known(Command("retrain", "train now; “full” for the whole network", "admins", "full"), _retrain),
         Known(Command("cancel", "stop the training", "admins"), _cancel),
         Known(Command("rollback", "back to an earlier version", "admins", "version"), _rollback),
         Known(Command("promote", "publish a waiting version", "admins", "version"), _promote),
         Known(Command("discard", "put a waiting version aside", "admins", "version"), _discard),
-        Known(Command("use", "bind this chat to a classifier", "admins", "name"), _use),
+        Known(Command("use", "bind this chat to a classifier", "owners", "name"), _use),
+        *admins.COMMANDS,
         *reviewing.COMMANDS,
         *labelling.COMMANDS,
     )

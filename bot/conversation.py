@@ -1,18 +1,22 @@
 """What we answer to each post: plain synchronous code on a database session; no platform, no network."""
 
+import logging
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from bot import answers, looks, questions, words
+from bot import answers, looks, questions, rights, words
 from bot.messages import Choice, Command, Incoming, Reply
-from snaplabel import acts, corrections, labels, people
+from snaplabel import acts, corrections, labels
 from snaplabel.errors import LabelError
 from snaplabel.settings import Settings
 from snaplabel.tables import Answer, Chat, Correction, Label, Message, Person, Photo
+
+log = logging.getLogger(__name__)
 
 
 class NotYet(Exception):
@@ -33,9 +37,31 @@ class Talk:
     erased: list[str] = field(default_factory=list)
 
     @property
+    def is_owner(self) -> bool:
+        """One of the bot's own admins, who may do everything everywhere."""
+        return rights.is_owner(self.settings, self.post)
+
+    @property
     def is_admin(self) -> bool:
-        named = people.is_admin(self.settings.admins, self.post.platform, self.post.person)
-        return self.post.is_admin or named
+        """An admin of this chat's classifier: one of the bot's own, or by a role that is trusted here."""
+        return self.is_owner or rights.is_chat_admin(self.chat, self.post)
+
+    def is_admin_of(self, classifier_id: int) -> bool:
+        """The same for a photo that may have come before the chat changed its classifier."""
+        return self.is_owner or (self.is_admin and classifier_id == self.classifier_id)
+
+    def may(self, what: str, *, as_owner: bool = False, of: int | None = None) -> bool:
+        """Whether this person may do what only admins do, to classifier `of`; if not, they are told, and it is logged.
+
+        as_owner: only the bot's own admins may. Whoever may is kept by name: the log of acts shows it.
+        """
+        allowed = self.is_owner if as_owner else self.is_admin_of(self.classifier_id if of is None else of)
+        if allowed:
+            self.remember_name()
+        else:
+            log.warning("person %s may not %s in chat %s: refused", self.person.id, what, self.chat.id)
+            self.say(Reply(text=words.OWNERS_ONLY if as_owner and self.is_admin else words.ADMINS_ONLY, mood="error"))
+        return allowed
 
     @property
     def classifier_id(self) -> int:
@@ -44,6 +70,11 @@ class Talk:
     def note(self, verb: str, **facts: Any) -> None:
         """Write down that this person did this, as an admin."""
         acts.record(self.session, verb, classifier_id=self.classifier_id, person_id=self.person.id, **facts)
+
+    def remember_name(self) -> None:
+        """Keep the name that the platform shows, because something of this person's stands from now on."""
+        if self.post.name:
+            self.person.name = self.post.name[:64]
 
     def say(self, reply: Reply) -> Answer:
         answer = answers.say(self.session, self.chat, reply, reply_to=answers.reply_handle(self.message))
@@ -88,6 +119,8 @@ def announce(session: Session, settings: Settings, message: Message) -> None:
     """Put the answer under a photo (or its album), or bring the one that is there up to date."""
     chat = session.get(Chat, message.chat_id)
     assert chat is not None
+    # A correction can be handled just while the worker's word is put under the photo: the second waits for the first.
+    session.refresh(message, ("answer_id",), with_for_update=True)
     answer = session.get(Answer, message.answer_id) if message.answer_id else None
     if message.album is None:
         reply = looks.photo(session, settings, message)
@@ -117,17 +150,19 @@ def album(session: Session, message: Message) -> list[Message]:
 
 def vote(talk: Talk, picture: Photo, label: Label) -> None:
     """Record this person's vote, and ring for a refit when it changes what is accepted."""
+    talk.remember_name()
+    is_admin = talk.is_admin_of(picture.classifier_id)
     outcome = corrections.vote(
         talk.session,
         picture,
         talk.person,
         label,
-        is_admin=talk.is_admin,
+        is_admin=is_admin,
         votes_needed=talk.settings.votes_needed,
     )
     if outcome.changed:
         talk.rings.append(("train.learn", picture.classifier_id))
-    if (outcome.is_question or outcome.waits) and not talk.is_admin:
+    if (outcome.is_question or outcome.waits) and not is_admin:
         questions.ask_admins(talk.session, talk.settings, picture.classifier_id)
 
 
@@ -162,13 +197,18 @@ def show_in(talk: Talk, answer_id: int | None, reply: Reply) -> None:
 
 
 def _about(talk: Talk, reply_to: str) -> Message | None:
-    """The photo post that a reply is about: itself, or the one that our message answers. None: something else."""
+    """The photo post that a reply is about: itself, or the one that our message answers. None: something else.
+
+    Raises NotYet when that can't be told yet.
+    """
     session, chat = talk.session, talk.chat
     query = select(Message).where(Message.chat_id == chat.id, Message.platform_id == reply_to)
     direct = session.scalars(query.order_by(Message.position)).first()
     if direct is None:
         answered = select(Answer.id).where(Answer.chat_id == chat.id, Answer.platform_id == reply_to)
         direct = session.scalars(select(Message).where(Message.answer_id.in_(answered)).order_by(Message.id)).first()
+    if direct is None and _is_unnumbered(talk):
+        raise NotYet
     if direct is None or direct.state in ("failed", "gone"):
         return None
     if direct.photo_id is None:
@@ -176,6 +216,17 @@ def _about(talk: Talk, reply_to: str) -> Message | None:
             raise NotYet
         return None
     return direct
+
+
+def _is_unnumbered(talk: Talk) -> bool:
+    """Whether an answer may stand in this chat whose number we don't know yet, since it is being sent or we died at it.
+
+    People are quick: they correct an answer in the moment between its sending and our writing down its number.
+    """
+    here = Answer.chat_id == talk.chat.id, Answer.state == "open", Answer.platform_id.is_(None)
+    begun = or_(Answer.claimed_until.is_not(None), Answer.attempts > 0)
+    query = select(Answer.id).where(*here, begun, Answer.created_at < talk.message.received_at)
+    return talk.session.scalar(query.limit(1)) is not None
 
 
 def _named(talk: Talk, about: Message, text: str) -> None:
@@ -203,11 +254,11 @@ def _named(talk: Talk, about: Message, text: str) -> None:
     if meant.label is None and to_a_photo and not talk.post.is_private and len(name.split()) > 2:
         return None  # People talk about photos; not every word is meant for us.
     about.draft = name
-    _ask_about_draft(talk, about, meant.label)
+    _ask_about_draft(talk, about, meant.label, may_make=talk.is_admin_of(picture.classifier_id))
     return None
 
 
-def _ask_about_draft(talk: Talk, about: Message, near: Label | None) -> None:
+def _ask_about_draft(talk: Talk, about: Message, near: Label | None, *, may_make: bool) -> None:
     """Ask what was meant by a name that is no label: a near one, a new one, or one of those there are."""
     name = about.draft or ""
     rows: list[tuple[Choice, ...]] = []
@@ -215,15 +266,20 @@ def _ask_about_draft(talk: Talk, about: Message, near: Label | None) -> None:
     if near is not None:
         text = words.did_you_mean(name, near.name)
         rows.append((Choice(f"✓ {near.name}", f"as:{about.id}:{near.id}", "good"),))
-    if talk.is_admin:
+    if may_make:
         text = text if near is not None else words.make_new(name)
         style = "plain" if near is not None else "good"
-        rows.append((Choice(f"Make the new label “{name}”", f"new:{about.id}", style),))
-    if near is None and not talk.is_admin:
+        rows.append((Choice(f"Make the new label “{name}”", f"new:{about.id}:{draft_mark(name)}", style),))
+    if near is None and not may_make:
         listed = looks.label_list(talk.session, about, talk.classifier_id, 0, text)
         return show_under(talk, about, listed)
     rows.append((Choice(words.SOMETHING_ELSE, f"else:{about.id}:0"), Choice("← Back", f"back:{about.id}")))
     return show_under(talk, about, Reply(text=text, choices=tuple(rows)))
+
+
+def draft_mark(name: str) -> int:
+    """A number that tells one draft from another: a button that offers this name makes no other."""
+    return zlib.crc32(name.encode())
 
 
 def show_under(talk: Talk, about: Message, reply: Reply) -> None:

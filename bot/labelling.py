@@ -1,15 +1,18 @@
 """Labels and people by command, for admins: rename, merge, archive, other names; who corrected what, and a revert."""
 
+import logging
 from collections.abc import Callable
 
 from sqlalchemy import Select, func, select
 
-from bot import looks, words
+from bot import looks, rights, words
 from bot.conversation import Known, Press, Talk, announce, command_of, ids_of, replace
 from bot.messages import Choice, Command, Reply
 from snaplabel import acts, corrections, labels, naming, people, standing
 from snaplabel.errors import LabelError
 from snaplabel.tables import Answer, Correction, Label, Message, Person, Photo
+
+log = logging.getLogger(__name__)
 
 # More would not fit a phone.
 MOST_OFFERS = 3
@@ -68,7 +71,7 @@ def _merge(talk: Talk, text: str) -> Reply:
     old, new = _pair(text)
     label, into = (naming.find(talk.session, talk.classifier_id, name) for name in (old, new))
     if label.id == into.id:
-        raise LabelError(f"“{old}” and “{new}” are the same label already.")
+        raise LabelError(f"“{labels.clean(old)}” and “{labels.clean(new)}” are the same label already.")
     return _ask_merge(talk, talk.message, label, into)
 
 
@@ -108,7 +111,7 @@ def _alias(talk: Talk, text: str) -> Reply:
 
 def _unalias(talk: Talk, text: str) -> Reply:
     label = naming.remove_alias(talk.session, talk.classifier_id, text, person_id=talk.person.id)
-    return Reply(text=f"“{text}” is no name of {label.name} any more.", mood="taught")
+    return Reply(text=f"“{labels.clean(text)}” is no name of {label.name} any more.", mood="taught")
 
 
 ACTS: dict[str, Callable[[Talk, str], Reply]] = {
@@ -123,10 +126,7 @@ ACTS: dict[str, Callable[[Talk, str], Reply]] = {
 
 def _asked_by_admin(talk: Talk, numbers: list[str]) -> Message | None:
     """The command that a button belongs to, for an admin; says why not to others, and where there is none."""
-    if not talk.is_admin:
-        talk.say(Reply(text=words.ADMINS_ONLY, mood="error"))
-        return None
-    return command_of(talk, numbers)
+    return command_of(talk, numbers) if talk.may("press that") else None
 
 
 def _pressed(labels_wanted: int, act: Callable[[Talk, Message, list[Label]], Reply]) -> Press:
@@ -173,7 +173,7 @@ def _learn(talk: Talk) -> None:
 
 
 def _people(talk: Talk, _argument: str) -> None:
-    found = standing.teachers(talk.session)
+    found = standing.teachers(talk.session, classifier_id=None if talk.is_owner else talk.classifier_id)
     if not found:
         talk.say(Reply(text=words.NO_TEACHERS))
         return
@@ -192,8 +192,14 @@ def _revert(talk: Talk, argument: str) -> None:
     if person is None:
         talk.say(Reply(text=words.WHOM_TO_REVERT, mood="error"))
         return
-    name, query = person.name or "somebody", _photos_corrected(person).with_only_columns(func.count())
-    count = talk.session.scalar(query) or 0
+    name, theirs = person.name or "somebody", _photos_corrected(talk, person)
+    count = talk.session.scalar(select(func.count()).select_from(theirs.subquery())) or 0
+    if not talk.is_owner and not count:
+        # A chat's admin need not learn who else there is.
+        talk.say(Reply(text=words.WHOM_TO_REVERT, mood="error"))
+        return
+    if _is_beyond(talk, person):
+        return
     if not count:
         talk.say(Reply(text=f"There are no corrections by {name}."))
         return
@@ -222,8 +228,21 @@ def _person(talk: Talk, argument: str) -> Person | None:
     return talk.session.scalar(voted.where(*stands).order_by(Correction.changed_at.desc()).limit(1))
 
 
-def _photos_corrected(person: Person) -> Select[int]:
-    return select(Correction.photo_id).where(Correction.person_id == person.id, Correction.taken_back_at.is_(None))
+def _photos_corrected(talk: Talk, person: Person) -> Select[int]:
+    """Ids of photos on which a person's votes stand, as far as they are this admin's to take back."""
+    query = select(Correction.photo_id).where(Correction.person_id == person.id, Correction.taken_back_at.is_(None))
+    if talk.is_owner:
+        return query
+    return query.join(Photo, Photo.id == Correction.photo_id).where(Photo.classifier_id == talk.classifier_id)
+
+
+def _is_beyond(talk: Talk, person: Person) -> bool:
+    """Whether this person's votes are none of a chat's admin's business; then they are told so."""
+    if talk.is_owner or not rights.is_beyond(talk.session, talk.settings, person, talk.classifier_id):
+        return False
+    log.warning("person %s may not revert person %s: refused", talk.person.id, person.id)
+    talk.say(Reply(text=words.NOT_OVER_ADMINS, mood="error"))
+    return True
 
 
 def _revert_yes(talk: Talk, numbers: list[str]) -> None:
@@ -235,13 +254,16 @@ def _revert_yes(talk: Talk, numbers: list[str]) -> None:
     if person is None:
         talk.say(Reply(text=words.OLD_BUTTON))
         return
-    theirs = _photos_corrected(person)
+    if _is_beyond(talk, person):
+        return
+    theirs = _photos_corrected(talk, person)
     classifiers = talk.session.scalars(select(Photo.classifier_id).where(Photo.id.in_(theirs)).distinct()).all()
     shown = select(Message).where(Message.photo_id.in_(theirs), Message.answer_id.is_not(None))
     messages = talk.session.scalars(shown.order_by(Message.id.desc()).limit(MOST_REDRAWN)).all()
-    count = corrections.revert_all(talk.session, person, votes_needed=talk.settings.votes_needed)
+    here = None if talk.is_owner else talk.classifier_id
+    count = corrections.revert_all(talk.session, person, votes_needed=talk.settings.votes_needed, classifier_id=here)
     facts = {"reverted_id": person.id, "corrections": count}
-    acts.record(talk.session, "revert", classifier_id=None, person_id=talk.person.id, **facts)
+    acts.record(talk.session, "revert", classifier_id=here, person_id=talk.person.id, **facts)
     talk.rings.extend(("train.learn", classifier_id) for classifier_id in classifiers)
     for message in messages:
         announce(talk.session, talk.settings, message)

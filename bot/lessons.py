@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 
 from bot.conversation import Talk, album, vote
-from snaplabel import labels, photos
+from snaplabel import labels, naming, photos
 from snaplabel.errors import ImageError, LabelError
 from snaplabel.images import Prepared
 from snaplabel.tables import Label, Message, Photo
@@ -27,7 +27,8 @@ def take_in(talk: Talk, prepared: Prepared) -> None:
         person_id=talk.person.id,
         beside=_beside(talk),
     ).photo
-    talk.message.photo_id, talk.message.state = photo.id, "waiting"
+    # From now on its attempts are a worker's.
+    talk.message.photo_id, talk.message.state, talk.message.attempts = photo.id, "waiting", 0
     talk.session.flush()
     if caption is not None:
         for post in _posts(talk):
@@ -67,7 +68,8 @@ def _lesson(talk: Talk) -> Label | None:
     try:
         meant = labels.meant(talk.session, talk.classifier_id, wanted)
         if meant.label is None and talk.is_admin:
-            return labels.make(talk.session, talk.classifier_id, wanted)
+            talk.remember_name()
+            return naming.make(talk.session, talk.classifier_id, wanted, person_id=talk.person.id)
         if not meant.is_sure:
             talk.message.draft = labels.clean(wanted)
     except LabelError:

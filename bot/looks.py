@@ -170,6 +170,7 @@ def _guesses(session: Session, message: Message, latest: Seen) -> Rows:
 def label_list(session: Session, message: Message, classifier_id: int, page: int, text: str = "") -> Reply:
     """All labels as buttons, a page at a time."""
     known = labels.every(session, classifier_id)
+    page = min(page, max(0, len(known) - 1) // LABELS_A_PAGE)
     shown = known[page * LABELS_A_PAGE : (page + 1) * LABELS_A_PAGE]
     buttons = [Choice(label.name, f"as:{message.id}:{label.id}") for label in shown]
     rows: list[tuple[Choice, ...]] = [tuple(buttons[n : n + 2]) for n in range(0, len(buttons), 2)]

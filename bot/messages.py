@@ -4,8 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
+from snaplabel import plain
 from snaplabel.database import Database
+from snaplabel.people import PRIVATE as PRIVATE
 from snaplabel.settings import Settings
+
+LONGEST_NAME = 64
 
 Kind = Literal["photo", "text", "press", "unusable", "deleted"]
 
@@ -34,6 +38,9 @@ class Incoming:
     album: what the photos of one album share. reply_to: id of the message replied to.
     token: what `send` needs, as `reply_to`, to answer this very post in the platform's own way; None: message's id.
     is_admin: the platform itself vouches for it (the web chat's admin link); SNAPLABEL_ADMINS is asked elsewhere.
+    is_chat_admin: the platform said with this post that its author manages the chat; `rights` knows what it is worth.
+    is_signed: the platform shows its posts from our database, so the name is kept with them; others' names only while
+    something of theirs stands.
     person may be an id that is nobody ("chat:-100…" for an anonymous admin or a channel): such a one is never an admin.
     """
 
@@ -53,6 +60,14 @@ class Incoming:
     token: str | None = None
     is_private: bool = False
     is_admin: bool = False
+    is_chat_admin: bool = False
+    is_signed: bool = False
+
+    def __post_init__(self) -> None:
+        """Whatever a platform lets through: a name is one line, and nothing here breaks a database."""
+        object.__setattr__(self, "name", plain.line(self.name[: 4 * LONGEST_NAME])[:LONGEST_NAME].strip())
+        for field in ("text", "data"):
+            object.__setattr__(self, field, plain.storable(getattr(self, field)))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -105,11 +120,14 @@ class Reply:
 
 @dataclass(frozen=True)
 class Command:
-    """A command of the menu. who: "everyone" or "admins". argument: its name where it takes one, "" where not."""
+    """A command of the menu. argument: its name where it takes one, "" where not.
+
+    who: "everyone", "admins" (those of a chat that is trusted too) or "owners" (the bot's own admins only).
+    """
 
     name: str
     sentence: str
-    who: Literal["everyone", "admins"] = "everyone"
+    who: Literal["everyone", "admins", "owners"] = "everyone"
     argument: str = ""
 
 
@@ -145,7 +163,13 @@ class Platform(Protocol):
 
     run: connect, hand every post to `host.receive`, until cancelled. Returning or raising makes the bot start it again.
     fetch: an attachment's bytes. send: a new message, its id comes back; nonce: the same for every try of one message.
+    chat may be PRIVATE with a person's id; where no such chat can be opened that is a permanent PlatformError.
+    find: the message that an earlier `send` of this answer (a row's id) left without our hearing of it; None: there is
+    none, or the platform itself makes one of two sends with the same nonce.
     edit: make an earlier message show this. busy: "typing…", best effort, never raises.
+    manages: whether a person manages a chat there, asked of the platform at this moment; False where it can't tell, or
+    says so with every post (`Incoming.is_chat_admin`). Never raises.
+    One that tries again by itself may have an attribute `trouble`, a key of words.TROUBLE while posts don't come in.
     """
 
     name: str
@@ -153,8 +177,10 @@ class Platform(Protocol):
     async def run(self) -> None: ...
     async def fetch(self, attachment: Attachment) -> bytes: ...
     async def send(self, chat: str, reply: Reply, *, reply_to: str | None, nonce: str) -> str: ...
+    async def find(self, chat: str, answer: int, reply: Reply, *, reply_to: str | None) -> str | None: ...
     async def edit(self, chat: str, message: str, reply: Reply) -> None: ...
     async def busy(self, chat: str) -> None: ...
+    async def manages(self, chat: str, person: str) -> bool: ...
 
 
 Connect = Callable[[Settings, Host], Platform]

@@ -1,9 +1,9 @@
 """What a pressed button does: those under a photo here, the others in `commands`."""
 
 from bot import commands, looks, words
-from bot.conversation import Talk, album, announce, ids_of, show_under, vote
+from bot.conversation import Talk, album, announce, draft_mark, ids_of, show_under, vote
 from bot.messages import Choice, Reply
-from snaplabel import corrections, labels
+from snaplabel import corrections, naming
 from snaplabel.tables import Label, Message, Photo
 
 
@@ -23,11 +23,10 @@ def run(talk: Talk) -> None:
         if label is None or label.classifier_id != picture.classifier_id or label.archived_at is not None:
             return show_under(talk, about, looks.label_list(talk.session, about, picture.classifier_id, 0))
         vote(talk, picture, label)
-    elif verb == "new" and about.draft:
-        if not talk.is_admin:
-            talk.say(Reply(text=words.ADMINS_ONLY))
+    elif verb == "new" and about.draft and ids[1:] == [draft_mark(about.draft)]:
+        if not talk.may("make a label", of=picture.classifier_id):
             return None
-        vote(talk, picture, labels.make(talk.session, picture.classifier_id, about.draft))
+        vote(talk, picture, naming.make(talk.session, picture.classifier_id, about.draft, person_id=talk.person.id))
         about.draft = None
     elif verb == "undo":
         done = corrections.take_back(talk.session, picture, talk.person, votes_needed=talk.settings.votes_needed)
@@ -37,7 +36,7 @@ def run(talk: Talk) -> None:
             talk.say(Reply(text=words.NOT_SAID_BY_YOU))
     elif verb == "else" and len(ids) == 2:
         return show_under(talk, about, looks.label_list(talk.session, about, picture.classifier_id, ids[1]))
-    elif verb == "pick":
+    elif verb == "pick" and about.album is not None:
         one = looks.photo(talk.session, talk.settings, about)
         number = [post.id for post in album(talk.session, about)].index(about.id) + 1
         back = (Choice("← Back to the album", f"back:{about.id}"),)

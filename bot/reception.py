@@ -1,9 +1,11 @@
 """Takes posts in: writes them down first, and only then does anybody tell the platform that we have them."""
 
+import logging
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,7 +13,7 @@ from sqlalchemy.orm import Session
 from bot import lessons
 from bot.conversation import Talk, respond
 from bot.messages import Incoming
-from snaplabel import images, people
+from snaplabel import darkroom, logs, metrics, people
 from snaplabel.database import Database, now
 from snaplabel.errors import ImageError
 from snaplabel.images import Prepared
@@ -19,7 +21,10 @@ from snaplabel.settings import Settings
 from snaplabel.store import Store, photo_key
 from snaplabel.tables import Chat, Message, Person
 
+log = logging.getLogger(__name__)
+
 MAX_ATTEMPTS = 3
+PATIENCE = timedelta(hours=1)
 INBOX = "inbox"
 INBOX_S = 3600
 
@@ -52,12 +57,14 @@ def write_down(database: Database, posts: Sequence[Incoming]) -> list[int]:
                 platform_id=post.message,
                 position=post.position,
                 album=post.album,
-                person_id=people.person(session, post.platform, post.person, post.name).id,
+                person_id=people.person(session, post.platform, post.person, post.name if post.is_signed else "").id,
                 payload=post.to_json(),
             )
             session.add(message)
             session.flush()
             found.append(message.id)
+    for message_id in found:
+        log.info("written down", extra=logs.ids(message=message_id))
     return found
 
 
@@ -80,7 +87,8 @@ def post_of(database: Database, message_id: int) -> Incoming | None:
 def check(store: Store, data: bytes) -> Prepared | ImageError:
     """A stranger's bytes, made safe and put into the store; or why not."""
     try:
-        prepared = images.prepare(data)
+        with metrics.DECODE_S.time():
+            prepared = darkroom.prepare(data)
     except ImageError as error:
         return error
     key = photo_key(prepared.sha256)
@@ -89,15 +97,25 @@ def check(store: Store, data: bytes) -> Prepared | ImageError:
     return prepared
 
 
-def handle(database: Database, settings: Settings, message_id: int, found: Prepared | ImageError | None) -> After:
+def handle(
+    database: Database,
+    settings: Settings,
+    message_id: int,
+    found: Prepared | ImageError | None,
+    *,
+    is_chat_admin: bool = False,
+) -> After:
     """Handle one message in one transaction. found: a photo's outcome of `check`; None: it can't be fetched any more.
 
+    is_chat_admin: the platform, asked a moment ago, said that its author manages the chat.
     Raises conversation.NotYet when it is about a photo that is still being taken in.
     """
     with database.begin() as session:
         talk = _talk(session, settings, message_id)
         if talk is None:
             return After()
+        if is_chat_admin:
+            talk.post = replace(talk.post, is_chat_admin=True)
         if talk.post.kind != "photo":
             respond(talk)
             talk.message.state, talk.message.answered_at = "answered", now()
@@ -110,12 +128,29 @@ def handle(database: Database, settings: Settings, message_id: int, found: Prepa
         return After(tuple(dict.fromkeys(talk.rings)), tuple(talk.erased))
 
 
-def failed(database: Database, message_id: int) -> bool:
-    """Count a failed try of a message; whether it was the last one, after which its sender is told."""
+def tell(after: After, found: Prepared | ImageError | None) -> None:
+    """Log what became of a photo once that is committed, and count what was refused."""
+    photo = next((number for task, number in after.rings if task == "classify.photo"), None)
+    if photo is not None:
+        log.info("taken in", extra=logs.ids(photo=photo))
+    elif not isinstance(found, Prepared):
+        reason = found.reason if found is not None else "lost"
+        metrics.REFUSED.labels(reason).inc()
+        log.info("refused: %s", reason)
+
+
+def failed(database: Database, message_id: int, *, passes: bool = False) -> bool:
+    """Count a failed try of a message; whether it was the last one, after which its sender is told.
+
+    passes: it was no fault of this message's but of something that comes back, the platform or the store; then it is
+    tried for PATIENCE.
+    """
     with database.begin() as session:
         message = session.get(Message, message_id)
         if message is None or message.state != "received":
             return True
+        if passes and now() - message.received_at < PATIENCE:
+            return False
         message.attempts += 1
         if message.attempts < MAX_ATTEMPTS:
             return False

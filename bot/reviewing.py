@@ -179,8 +179,7 @@ def _pressed(numbers_wanted: int, act: Callable[[Talk, Message, list[int]], Repl
 
     def run(talk: Talk, numbers: list[str]) -> None:
         ids = ids_of(numbers)
-        if not talk.is_admin:
-            talk.say(Reply(text=words.ADMINS_ONLY, mood="error"))
+        if not talk.may("review"):
             return
         asked = talk.session.get(Message, ids[0]) if len(ids) == len(numbers) == numbers_wanted else None
         answer = talk.session.get(Answer, asked.answer_id) if asked is not None and asked.answer_id else None
@@ -249,6 +248,7 @@ def _labels(talk: Talk, asked: Message, ids: list[int]) -> Reply:
     if photo is None or photo.classifier_id != talk.classifier_id:
         return _drawn(talk, asked, skipped, words.PHOTO_IS_GONE)
     known = labels.every(talk.session, talk.classifier_id)
+    page = min(page, max(0, len(known) - 1) // looks.LABELS_A_PAGE)
     start = page * looks.LABELS_A_PAGE
     shown = known[start : start + looks.LABELS_A_PAGE]
     here = f"{asked.id}:{photo_id}"

@@ -8,20 +8,22 @@ import pkgutil
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from weakref import WeakValueDictionary
 
 import bot.platforms
-from bot import commands, delivery, reception, reporting
+from bot import alerting, commands, delivery, measuring, reception, reporting, rights, sending
 from bot.conversation import NotYet
 from bot.messages import Attachment, Connect, Host, Incoming, Platform
-from snaplabel import queue
+from snaplabel import logs, queue
 from snaplabel.database import Database
-from snaplabel.errors import PlatformError, QueueError, SettingsError, SnaplabelError
+from snaplabel.errors import DatabaseError, PlatformError, QueueError, SettingsError, SnaplabelError, StoreError
 from snaplabel.settings import Settings
 from snaplabel.store import Store
 
 log = logging.getLogger(__name__)
 
-FETCHES_AT_A_TIME = 4
+# One person's flood leaves room for everybody else's next photo.
+FETCHES_AT_A_TIME, FETCHES_EACH = 4, 3
 FAST_S, IDLE_S, SLOW_S = 0.02, 0.25, 0.7
 RESCUE_EVERY_S = 5.0
 INBOX_EVERY_S = 600.0  # Listing a remote store is a call over the network.
@@ -86,12 +88,16 @@ class Bot:
         self.commands = commands.MENU
         self.platforms: dict[str, Platform] = {}
         self._fetching = asyncio.Semaphore(FETCHES_AT_A_TIME)
+        self._fetching_for: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
         self._chats: dict[tuple[str, str], asyncio.Lock] = {}
         self._handling: dict[int, asyncio.Task[None]] = {}
         self._sending: set[asyncio.Task[None]] = set()
+        self._answering: set[int] = set()
         self._busy_until = 0.0
         self._broker_is_down = False
         self._models: dict[int, int] = {}
+        self._alerting = alerting.Watch(self.database, settings)
+        self._measuring = measuring.Measuring(self.database)
 
     # What a platform may ask for (messages.Host).
 
@@ -141,6 +147,7 @@ class Bot:
                 group.create_task(self._keep_running(platform))
             group.create_task(self._every(self._deliver_once, names))
             group.create_task(self._every(self._watch_once, names))
+            group.create_task(self._every(self._alert_once, names))
             group.create_task(self._rescue(names))
 
     async def close(self) -> None:
@@ -156,15 +163,18 @@ class Bot:
         while True:
             started = time.monotonic()
             try:
-                await platform.run()
+                with self._alerting.running(platform.name):
+                    await platform.run()
                 log.warning("%s: connection ended; starting it again", platform.name)
             except SettingsError as error:
+                self._alerting.fails(platform.name, "off")
                 log.error("%s: %s This platform stays off until the bot is started again.", platform.name, error)
                 await asyncio.Event().wait()
             except SnaplabelError as error:
                 log.warning("%s: %s Trying again in %.0f s.", platform.name, error, patience_s)
             except Exception:
                 log.exception("%s: failed; trying again in %.0f s", platform.name, patience_s)
+            self._alerting.fails(platform.name, "away")
             if time.monotonic() - started > RESTART_LAST_S:
                 patience_s = RESTART_FIRST_S
             await asyncio.sleep(patience_s)
@@ -204,6 +214,10 @@ class Bot:
             task.add_done_callback(lambda _: self._handling.pop(message_id, None))
 
     async def _handle(self, message_id: int) -> None:
+        with logs.about(message=message_id):
+            await self._handle_it(message_id)
+
+    async def _handle_it(self, message_id: int) -> None:
         try:
             post = await asyncio.to_thread(reception.post_of, self.database, message_id)
             if post is None or post.platform not in self.platforms:
@@ -213,18 +227,25 @@ class Bot:
             else:
                 # Posts of one chat are answered in their order; the lock hands itself on first come, first served.
                 async with self._chats.setdefault((post.platform, post.chat), asyncio.Lock()):
-                    await self._answer(message_id)
+                    await self._answer(message_id, post)
         except asyncio.CancelledError:
             raise
-        except Exception:
-            log.exception("message %d could not be handled", message_id)
+        except Exception as error:
+            passes = isinstance(error, PlatformError | StoreError | DatabaseError)
+            if passes:
+                log.warning("message %d can't be handled yet (%s)", message_id, type(error).__name__)
+            else:
+                log.exception("message %d could not be handled", message_id)
             with contextlib.suppress(Exception):
-                await asyncio.to_thread(reception.failed, self.database, message_id)
+                await asyncio.to_thread(reception.failed, self.database, message_id, passes=passes)
 
-    async def _answer(self, message_id: int) -> None:
+    async def _answer(self, message_id: int, post: Incoming) -> None:
+        is_chat_admin = await self._manages(message_id, post)
         for _ in range(NOT_YET_TRIES):
             try:
-                after = await asyncio.to_thread(reception.handle, self.database, self.settings, message_id, None)
+                after = await asyncio.to_thread(
+                    reception.handle, self.database, self.settings, message_id, None, is_chat_admin=is_chat_admin
+                )
             except NotYet:
                 await asyncio.sleep(NOT_YET_S)
                 continue
@@ -235,17 +256,28 @@ class Bot:
     async def _take_photo(self, message_id: int, post: Incoming) -> None:
         platform = self.platforms[post.platform]
         assert post.attachment is not None
-        async with self._fetching:
+        of_person = self._fetching_for.setdefault((post.platform, post.person), asyncio.Semaphore(FETCHES_EACH))
+        async with of_person, self._fetching:
             data = await self._fetch(platform, post.attachment)
             found = None if data is None else await asyncio.to_thread(reception.check, self.store, data)
             self._busy_until = time.monotonic() + 30.0
-            after = await asyncio.to_thread(reception.handle, self.database, self.settings, message_id, found)
+            is_chat_admin = await self._manages(message_id, post)
+            after = await asyncio.to_thread(
+                reception.handle, self.database, self.settings, message_id, found, is_chat_admin=is_chat_admin
+            )
+        reception.tell(after, found)
         await self._follow(after)
         if key := post.attachment.handle.get("key"):
             await asyncio.to_thread(self.store.delete, str(key))
         task = asyncio.create_task(platform.busy(post.chat))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
+
+    async def _manages(self, message_id: int, post: Incoming) -> bool:
+        """Whether the platform says, now, that a post's author manages the chat; asked only where that gives rights."""
+        if not await asyncio.to_thread(rights.is_role_needed, self.database, self.settings, message_id):
+            return False
+        return await self.platforms[post.platform].manages(post.chat, post.person)
 
     async def _fetch(self, platform: Platform, attachment: Attachment) -> bytes | None:
         """An attachment's bytes; None when the platform has them no more. Tries for about a minute."""
@@ -270,8 +302,10 @@ class Bot:
 
     async def _deliver_once(self, names: tuple[str, ...]) -> float:
         composed = await asyncio.to_thread(delivery.compose, self.database, self.settings, names)
-        claimed = await asyncio.to_thread(delivery.claim, self.database, names)
+        lease_s, ours = self.settings.lease_s, frozenset(self._answering)
+        claimed = await asyncio.to_thread(delivery.claim, self.database, names, lease_s=lease_s, ours=ours)
         for out in claimed:
+            self._answering.add(out.id)
             task = asyncio.create_task(self._send(out))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
@@ -286,22 +320,15 @@ class Bot:
         self._models = await asyncio.to_thread(delivery.follow_models, self.database, self.settings, names, known)
         return SLOW_S
 
+    async def _alert_once(self, names: tuple[str, ...]) -> float:
+        await asyncio.to_thread(self._alerting.look, self.platforms)
+        return alerting.EVERY_S
+
     async def _send(self, out: delivery.Outgoing) -> None:
-        platform = self.platforms[out.platform]
         try:
-            if out.message is None:
-                message = await platform.send(out.chat, out.reply, reply_to=out.reply_to, nonce=f"snaplabel-{out.id}")
-            else:
-                message = out.message
-                await platform.edit(out.chat, message, out.reply)
-            await asyncio.to_thread(delivery.sent, self.database, out, message)
-        except PlatformError as error:
-            if error.permanent:
-                log.info("answer %d: %s; it is not tried again", out.id, error)
-                await asyncio.to_thread(delivery.refused, self.database, out)
-            else:
-                wait_s = await asyncio.to_thread(delivery.put_off, self.database, out, error.retry_after_s)
-                log.warning("answer %d: %s; again in %.0f s", out.id, error, wait_s)
-        except Exception:
-            log.exception("answer %d could not be sent", out.id)
-            await asyncio.to_thread(delivery.put_off, self.database, out, None)
+            is_shown = await sending.bring(self.platforms[out.platform], self.database, out)
+        finally:
+            self._answering.discard(out.id)
+        if is_shown:
+            with contextlib.suppress(SnaplabelError):  # Only the log and a count would miss it.
+                await asyncio.to_thread(self._measuring.shown, out)

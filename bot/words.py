@@ -1,6 +1,8 @@
 """Every sentence a person reads in a chat, in one place: plain functions that return text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 from snaplabel.voices import REFUSALS, guess, percent
 
@@ -281,3 +283,110 @@ def calibration(ece: float, by_chance: float) -> str:
     if ece <= 1.5 * by_chance:
         return f"It is as sure as it is right, as far as the exam can tell (off by {off} %)."
     return f"It is off by {off} % when it says how sure it is; chance alone would make it {by_chance * 100:.1f} %."
+
+
+# Alerts, told to admins in private; docs/running.md says of each what to do.
+
+WITHOUT = {
+    "worker": "Photos wait until one works again.",
+    "trainer": "Nothing is learnt until one works again.",
+    "scheduler": "Trainings that are due don't begin, or the broker does not carry what it rings.",
+}
+TROUBLE = {
+    "conflict": "Another program polls with the same token, and takes the photos away from me. Stop one of the two.",
+    "away": "It can't be reached, or refuses me. The log says more.",
+    "off": "It refuses what I was given, and stays off until the bot is started again. The log says what to mend.",
+}
+
+
+def alert(kind: str, facts: Mapping[str, Any]) -> tuple[str, str]:
+    """What does not work, and what that means, for an admin."""
+    name = kind.partition(":")[0]
+    place, service = str(facts.get("platform", "")).capitalize(), str(facts.get("service", ""))
+    if name == "late":
+        waiting = number(facts["photos"], "photo")
+        return "Answers have stopped", f"{waiting} on {place} waited for more than two minutes. They are safe."
+    if name == "unsent":
+        return f"{place} does not take my answers", f"{number(facts['answers'], 'answer')} could not be sent so far."
+    if name == "failing":
+        return "Photos fail", f"{number(facts['photos'], 'photo')} on {place} could not be looked at in ten minutes."
+    if name == "training":
+        what = "A refit" if facts["training"] == "refit" else "A full training"
+        return f"{what} failed", f"It was run {facts['run']}. The model of before goes on answering."
+    if name == "silent":
+        return f"No {service} works", WITHOUT.get(service, "")
+    if name == "disk":
+        return "The disk is nearly full", f"{facts['free_mb']} MB are free. With none left, no photo can be taken in."
+    if name == "errors":
+        return "Errors pile up", f"The {service} logged {number(facts['errors'], 'error')} in ten minutes."
+    if name == "platform":
+        return f"{place} does not work", TROUBLE.get(str(facts.get("trouble")), TROUBLE["away"])
+    return "Something does not work", f"The log calls it {kind}."
+
+
+def is_over(title: str) -> str:
+    return f"Over: {title[:1].lower()}{title[1:]}"
+
+
+def it_took(seconds: float) -> str:
+    """How long something lasted, roughly."""
+    if seconds < 90:
+        return f"It lasted {number(max(1, round(seconds)), 'second')}."
+    if seconds < 5400:
+        return f"It lasted {number(round(seconds / 60), 'minute')}."
+    return f"It lasted {number(round(seconds / 3600), 'hour')}."
+
+
+# Admins.
+
+OWNERS_ONLY = "Only those whom SNAPLABEL_ADMINS names can do that: this chat's admins have rights over its model alone."
+NOT_OVER_ADMINS = "That is an admin too: only those whom SNAPLABEL_ADMINS names can take back what admins said."
+NO_ROLES_HERE = "That is for groups whose platform knows who manages them. Here, I know my admins already."
+NO_ACTS = "No admin has done anything yet that is written down."
+ROLES_HELP = (
+    "/roles on: whoever manages this chat on its platform may train, publish, review and name labels here, as long as "
+    "they manage it. /roles off: only those whom SNAPLABEL_ADMINS names."
+)
+ROLES_OFF = "Only those whom SNAPLABEL_ADMINS names are admins here. What others decided so far stays; /acts lists it."
+
+
+def roles_are(on: bool) -> str:
+    return "This chat's own admins count" if on else "This chat's own admins don't count"
+
+
+def roles_mean(classifier: str) -> str:
+    """What it means that a chat's own admins count."""
+    return (
+        f"Whoever manages this chat may train, publish, review and name labels of “{classifier}”, and what they say of "
+        "a photo counts at once. I ask the platform each time. They can't switch this chat to another classifier, "
+        "trust other chats, or take back what an admin said."
+    )
+
+
+def rebound(trusts_roles: bool) -> str:
+    """What else is new after a chat was switched to another classifier."""
+    return " This chat's own admins are its admins now; /roles off ends that." if trusts_roles else ""
+
+
+def act(when: datetime, who: str, what: str, is_undone: bool) -> str:
+    return f"{when:%d %b %H:%M}  {who}: {what}" + (", undone" if is_undone else "")
+
+
+# Forgetting.
+
+
+def forget_question(photos: int, corrections: int) -> str:
+    if not photos and not corrections:
+        return "I keep no photos and no corrections of yours, only that you wrote to me. Erase that for good?"
+    return f"I have {mine(photos, corrections)} of yours. Erase them, and that you wrote to me, for good?"
+
+
+def forgotten(photos: int, corrections: int, versions: Sequence[int]) -> str:
+    """What was erased, and which versions of the model had learnt from it."""
+    text = f"{mine(photos, corrections)} are erased, and your name and posts."
+    if versions:
+        text += (
+            f" They had taught {', '.join(f'v{n}' for n in versions[-8:])}; I'm refitting without them, and the next "
+            "full training will not know them. Backups are not in my reach."
+        )
+    return text

@@ -36,7 +36,7 @@ def main(settings: Settings) -> int:
     photos = _photos_to_try(settings.home / "shirts-to-try")
 
     def welcome(address: str) -> None:
-        say(f"\nThe chat: {address}")
+        say(f"\nThe chat: {up.shown(settings, address)}")
         say(f"Drop shirts from {photos} into it, and correct it where it is wrong. Ctrl-C stops.\n")
 
     try:

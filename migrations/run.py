@@ -1,6 +1,7 @@
 """Migrating: up, down, and whether the database is what the tables say. Works from any folder, installed or not."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,23 +18,28 @@ from snaplabel import tables
 from snaplabel.database import Database
 from snaplabel.errors import DatabaseError
 
+# On PostgreSQL a migration that waits for a table makes everybody queue up behind it, so it gives up soon (and before
+# the server, after a second, looks for a deadlock and ends somebody else's work), and tries again for a while.
+LOCK_TIMEOUT_MS = 500
+PATIENCE_S, PAUSE_S = 120.0, 0.5
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
 # Any number will do, as long as nothing else in the same PostgreSQL database locks on it.
 ADVISORY_LOCK = 0x736E6170
 
 
-def upgrade(url: str) -> None:
+def upgrade(url: str, *, patience_s: float = PATIENCE_S) -> None:
     """Bring the database to the newest revision; two processes at once are fine, the second finds nothing to do.
 
-    Raises DatabaseError when it can't be reached, or was migrated by a newer snaplabel.
+    Others may go on working with the tables of before. Raises DatabaseError when it can't be reached, was migrated by a
+    newer snaplabel, or is held by somebody for longer than patience_s.
     """
-    with _locked(url) as connection:
-        command.upgrade(config(connection), "head")
+    _patiently(url, lambda connection: command.upgrade(config(connection), "head"), patience_s)
 
 
 def downgrade(url: str, revision: str = "base") -> None:
-    """Take the database back to a revision; "base" drops every table. Raises DatabaseError."""
-    with _locked(url) as connection:
-        command.downgrade(config(connection), revision)
+    """Take the database back to a revision; "base" drops every table. Raises DatabaseError, as `upgrade` does."""
+    _patiently(url, lambda connection: command.downgrade(config(connection), revision), PATIENCE_S)
 
 
 def check(url: str) -> list[Any]:
@@ -48,6 +54,26 @@ def config(connection: Connection, **attributes: Any) -> Config:
     found = Config(attributes={"connection": connection, **attributes})
     found.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     return found
+
+
+def _patiently(url: str, step: Callable[[Connection], None], patience_s: float) -> None:
+    """Take a step in a transaction of its own, again and again while others hold what it needs."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            with _locked(url) as connection:
+                step(connection)
+            return
+        except DatabaseError as error:
+            if not _is_held(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(PAUSE_S)
+
+
+def _is_held(error: DatabaseError) -> bool:
+    """Whether a lock could not be had in time, or two waited for each other and it was us who gave way."""
+    cause = error.__cause__
+    return isinstance(cause, DBAPIError) and getattr(cause.orig, "sqlstate", None) in (LOCK_NOT_AVAILABLE, DEADLOCK)
 
 
 @contextmanager
@@ -71,7 +97,9 @@ def _locked(url: str) -> Iterator[Connection]:
     with _connected(url) as connection:
         if connection.dialect.name != "sqlite":
             with connection.begin():
+                # Another migration is waited for, however long it takes.
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
                 yield connection
             return
         # Alembic alters a SQLite table by copying and dropping it, and a drop empties what refers to it: foreign keys

@@ -1,7 +1,7 @@
 """Backbones: their cards, and how a photo is prepared for one. The same lines run in training and in serving."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from snaplabel.errors import ModelError, NotStored
-from snaplabel.store import Store
+from snaplabel.store import Store, sha256_of
 
 Pixels = NDArray[np.uint8]
 
@@ -28,7 +28,8 @@ class Preparation:
 class BackboneCard:
     """A backbone version: `architecture` is torchvision's name, `dimension` the length of its embeddings.
 
-    is_pretrained False: it was never taught anything; only a full fine-tune makes it useful.
+    is_pretrained False: it was never taught anything; only a full fine-tune makes it useful. sums: file name → sha256
+    of what it holds; older cards have none.
     """
 
     version: str
@@ -37,6 +38,7 @@ class BackboneCard:
     preparation: Preparation
     is_pretrained: bool
     source: str
+    sums: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,6 +65,30 @@ def load_card(store: Store, version: str) -> BackboneCard:
         raise ModelError(f"The store has no backbone {version}. `snaplabel train` makes it.") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"The card of backbone {version} is damaged: {error}") from error
+
+
+def verify(card: BackboneCard, name: str, data: bytes) -> None:
+    """Raises ModelError when this is not what the file of this name held when the backbone was made."""
+    wanted = card.sums.get(name)
+    if wanted is not None and sha256_of(data) != wanted:
+        raise ModelError(
+            f"The model file {folder(card.version)}/{name} is damaged: it was changed since it was made. "
+            "Bring it back from a backup, or roll back."
+        )
+
+
+def check(store: Store, version: str) -> None:
+    """Raises ModelError naming the first file of a backbone that is missing or damaged; StoreError."""
+    card = load_card(store, version)
+    for name in ("weights.safetensors", "graph.xml", "graph.bin"):
+        try:
+            verify(card, name, store.get(f"{folder(version)}/{name}"))
+        except NotStored as error:
+            raise ModelError(gone(version, name)) from error
+
+
+def gone(version: str, name: str) -> str:
+    return f"The model file {folder(version)}/{name} is gone from the store. Bring it back from a backup, or roll back."
 
 
 def pixels(image: Image.Image, preparation: Preparation) -> Pixels:

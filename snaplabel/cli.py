@@ -35,7 +35,10 @@ COMMANDS = {
     "label": "snaplabel.commands.labelling:label",
     "people": "snaplabel.commands.people:list_",
     "revert": "snaplabel.commands.people:revert",
+    "forget": "snaplabel.commands.people:forget",
     "migrate": "snaplabel.commands.upkeep:migrate",
+    "backup": "snaplabel.commands.backup:backup",
+    "restore": "snaplabel.commands.backup:restore",
     "doctor": "snaplabel.commands.doctor:doctor",
 }
 
@@ -50,17 +53,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         door.print_help(sys.stderr)
         return WRONG_USAGE
+    secrets: tuple[str, ...] = ()
     try:
-        from snaplabel import settings
+        from snaplabel import hidden, settings
 
+        given = settings.read()
+        secrets = hidden.words(given)
         module, _, function = COMMANDS[args.command].partition(":")
-        code: int = getattr(importlib.import_module(module), function)(settings.read(), args)
+        code: int = getattr(importlib.import_module(module), function)(given, args)
         sys.stdout.flush()
         return code
     except SnaplabelError as error:
         if os.environ.get("SNAPLABEL_LOG_LEVEL", "").upper() == "DEBUG":
-            traceback.print_exc()
-        print(f"snaplabel: {error}", file=sys.stderr)
+            print(hidden.blotted(traceback.format_exc(), secrets), file=sys.stderr)
+        print(hidden.blotted(f"snaplabel: {error}", secrets), file=sys.stderr)
         return WRONG_USAGE if isinstance(error, SettingsError) else FAILED
     except KeyboardInterrupt:
         print("snaplabel: stopped.", file=sys.stderr)
@@ -68,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `snaplabel models | head`: whoever read has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except Exception:  # Ours to mend; but what a library says may hold an address with its password.
+        print(hidden.blotted(traceback.format_exc(), secrets), file=sys.stderr)
+        return FAILED
 
 
 def parser() -> argparse.ArgumentParser:
@@ -133,9 +142,16 @@ def parser() -> argparse.ArgumentParser:
     add("people", "List who corrected how much.")
     revert = add("revert", "Take back everything that a person ever corrected.")
     revert.add_argument("person", type=_person, metavar="PLATFORM:ID", help="as in telegram:123")
+    forget = add("forget", "Erase a person: photos, corrections, posts, name and number. There is no way back.")
+    forget.add_argument("person", type=_person, metavar="PLATFORM:ID", help="as in telegram:123")
 
     migrate = add("migrate", "Bring the database up to date.")
     migrate.add_argument("--down", metavar="REVISION", help='go back to a revision instead; "base" drops every table')
+    for name, sentence in (
+        ("backup", "Copy database, photos and models to a folder; the next time only what is new."),
+        ("restore", "Bring a backup into an empty installation."),
+    ):
+        add(name, sentence).add_argument("folder", type=Path, metavar="DIR")
     doctor = add("doctor", "Check the installation, and say what to do where something is wrong.")
     doctor.add_argument("--quick", action="store_true", help="only what a service can't work without")
     return door

@@ -66,13 +66,15 @@ def take_back(session: Session, photo: Photo, person: Person, *, votes_needed: f
     return _outcome(session, photo, before, person, votes_needed)
 
 
-def revert_all(session: Session, person: Person, *, votes_needed: float) -> int:
-    """Withdraw everything a person ever corrected; how many votes that were."""
+def revert_all(session: Session, person: Person, *, votes_needed: float, classifier_id: int | None = None) -> int:
+    """Withdraw everything a person ever corrected; how many votes that were. classifier_id: on its photos only."""
     query = (
         select(Photo)
         .join(Correction, Correction.photo_id == Photo.id)
         .where(Correction.person_id == person.id, Correction.taken_back_at.is_(None))
     )
+    if classifier_id is not None:
+        query = query.where(Photo.classifier_id == classifier_id)
     photos = session.scalars(query).all()
     for photo in photos:
         take_back(session, photo, person, votes_needed=votes_needed)
@@ -87,10 +89,11 @@ def settle(session: Session, photo_ids: Collection[int], votes_needed: float) ->
 def conflicts(session: Session, classifier_id: int) -> list[Tally]:
     """Photos that are a question to an admin, with the votes by label; those that weigh most on either side first.
 
-    People disagree, or disagree with an admin since, or a vote came too fast to count. Photos that were taken out are
-    left out.
+    People disagree, or disagree with an admin since, or a vote came too fast to count. Photos that were taken out,
+    or of which no picture is left, are left out.
     """
-    query = select(Photo).where(Photo.classifier_id == classifier_id, Photo.removed_at.is_(None), _is_disputed())
+    there = Photo.removed_at.is_(None), Photo.expired_at.is_(None)
+    query = select(Photo).where(Photo.classifier_id == classifier_id, *there, _is_disputed())
     found = tally.of_many(session, session.scalars(query).all())
 
     def doubt(one: Tally) -> float:

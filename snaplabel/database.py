@@ -1,16 +1,30 @@
 """Engine, sessions, Base: how every room reaches the one database, SQLite or PostgreSQL."""
 
+import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, create_engine, event
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, create_engine, event, exc
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import JSON, TypeDecorator
 
+from snaplabel.errors import DatabaseError
+
 BUSY_TIMEOUT_S = 30
+# What SQLite says, and what to do about it.
+ADVICE = {
+    "is full": "Its disk is full: make room, and it goes on.",
+    "is locked": "Another program holds it for too long: close what else has the file open.",
+    "readonly": "It can't be written to: check the permissions of its file and folder, and that the disk is writable.",
+    "unable to open": "Its file can't be opened: check that the folder exists, may be written to, and has room.",
+    "disk I/O": "Its disk fails: look at the system's log, and restore a backup if the file was damaged.",
+    "malformed": "Its file is damaged: stop snaplabel and restore a backup.",
+    "not a database": "Its file is damaged or something else: stop snaplabel and restore a backup.",
+}
 
 
 def now() -> datetime:
@@ -53,39 +67,88 @@ class Database:
 
     `begin` commits at the end of the block and rolls back when it raises. On SQLite it takes the write lock at once
     (BEGIN IMMEDIATE): a transaction that reads first and writes later would fail under a second writer, whatever the
-    busy timeout. `read` never writes.
+    busy timeout. `read` never writes. Both raise DatabaseError, with the cause and what to do, when the database is
+    away, locked, full or damaged; nothing was written then.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        """busy_timeout_s: how long to wait for another writer of a SQLite file."""
         self.url = url
-        self.engine = _engine(url)
+        self.engine = _engine(url, busy_timeout_s)
         self._reading = sessionmaker(self.engine, expire_on_commit=False)
         self._writing = sessionmaker(self.engine.execution_options(writes=True), expire_on_commit=False)
+        self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        with self._writing.begin() as session:
+        with _named(), self._one_at_a_time(), self._writing.begin() as session:
             yield session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        with self._reading() as session:
+        with _named(), self._reading() as session:
             yield session
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """SQLite sleeps between its tries for the lock; the threads of one process wake each other instead."""
+        ours = self._turn is not None and self._turn.acquire(timeout=BUSY_TIMEOUT_S)
+        try:
+            yield  # Whoever did not get it in time hears from SQLite what is the matter.
+        finally:
+            if ours and self._turn is not None:
+                self._turn.release()
+
+    def settle(self) -> None:
+        """Let SQLite empty its log of changes, in which what was erased still stands; others it does not concern.
+
+        While somebody reads, it does as much as it can.
+        """
+        if self.engine.dialect.name == "sqlite":
+            connection = self.engine.raw_connection()
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
 
     def close(self) -> None:
         self.engine.dispose()
 
 
-def _engine(url: str) -> Engine:
+@contextmanager
+def _named() -> Iterator[None]:
+    """Turn what the driver says of a database in trouble into a sentence. Its own text would carry rows into logs."""
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, sqlite3.OperationalError) as error:
+        raise DatabaseError(sentence(error)) from error
+    except exc.DatabaseError as error:
+        if type(error) is not exc.DatabaseError:  # IntegrityError and its like are for those who asked.
+            raise
+        raise DatabaseError(sentence(error)) from error
+
+
+def sentence(error: Exception) -> str:
+    """What is the matter with the database, and what to do where that is known."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
+    advice = next((advice for words, advice in ADVICE.items() if words in lines[0]), None)
+    return f"The database can't be used: {lines[0]}" + (f". {advice}" if advice else "")
+
+
+def _engine(url: str, busy_timeout_s: float) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None})
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 10})
+    # hide_parameters: an error's text goes into the log, and rows hold names and what people wrote.
+    connect_args = {"timeout": busy_timeout_s, "isolation_level": None}
+    engine = create_engine(url, hide_parameters=True, connect_args=connect_args)
 
     # isolation_level=None hands every BEGIN and COMMIT to us, so that begin() above can ask for the write lock first.
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+        # secure_delete: what is erased is overwritten, and not only taken out of the index.
+        found = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "secure_delete=ON")
+        for pragma in found:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

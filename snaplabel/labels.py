@@ -1,5 +1,6 @@
 """Labels: what may be one, which one a person meant, how many photos each has, and which two may be the same."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from snaplabel import plain
 from snaplabel.errors import LabelError
 from snaplabel.tables import Alias, Label, Photo
 
@@ -34,30 +36,27 @@ class LabelCount:
 
 
 def clean(text: str) -> str:
-    """The text as a label's name: one line, NFC, no control or direction characters, single spaces.
+    """The text as a label's name: one line of what can be seen (`plain.line`), without # around it.
 
     Raises LabelError, worded for a person, when nothing is left or it is too long.
     """
-    # Emoji are joined by U+200D, a format character that must stay.
-    seen = (ch for ch in text if ch.isspace() or ch == "\u200d" or unicodedata.category(ch) not in UNSEEN)
-    kept = [" " if ch.isspace() else ch for ch in seen]
-    name = " ".join(unicodedata.normalize("NFC", "".join(kept)).split()).strip("#").strip()
-    if not any(unicodedata.category(ch)[0] in "LNS" for ch in name):
+    name = plain.line(text).strip("# ")
+    if not any(unicodedata.category(ch)[0] in "LNS" for ch in key(name)):
         raise LabelError("A label needs at least one letter.")
     if len(name) > MAX_LENGTH:
         raise LabelError(f"A label has at most {MAX_LENGTH} letters; this one has {len(name)}.")
     return name
 
 
-UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+# Accents, Hebrew and Arabic points, and the marks that choose between a sign and its emoji. Other marks stay: without
+# them バス (a bus) would be ハス (a lotus), and Hindi and Thai would lose their vowels.
+ACCENTS = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\ufe00-\ufe0f]")
 
 
 def key(name: str) -> str:
     """What spellings of one label share: no case, accents, spaces or punctuation between words."""
-    plain = unicodedata.normalize("NFKD", name.casefold())
-    bare = "".join(ch for ch in plain if not unicodedata.combining(ch))
-    words = "".join(ch if unicodedata.category(ch)[0] in "LNS" or ch == "\u200d" else "" for ch in bare)
-    return words[:64]
+    apart = ACCENTS.sub("", unicodedata.normalize("NFKD", name.casefold()))
+    return "".join(ch for ch in apart if unicodedata.category(ch)[0] in "LMNS" or ch in plain.EMOJI_PARTS)[:64]
 
 
 def every(session: Session, classifier_id: int) -> Sequence[Label]:
@@ -98,13 +97,20 @@ def by_name(session: Session, classifier_id: int, name: str) -> Label | None:
 
 
 def meant(session: Session, classifier_id: int, text: str) -> Meant:
-    """Which label `text` means, by its name or an alias. Raises LabelError where the text can't be a label at all."""
+    """Which label `text` means, by its name or an alias. Raises LabelError where the text can't be a label at all.
+
+    One that only looks the same (Cyrillic “а” in “Arsenal”) is asked about.
+    """
     from rapidfuzz import fuzz, process
 
-    wanted = key(clean(text))
+    name = clean(text)
+    wanted = key(name)
     known = _named(session, classifier_id)
     if wanted in known:
         return Meant(known[wanted], is_sure=True)
+    looks_like = {key(plain.look(one)): label for one, label in _names(session, classifier_id)}
+    if (twin := looks_like.get(key(plain.look(name)))) is not None:
+        return Meant(twin, is_sure=False)
     near = process.extract(wanted, list(known), scorer=fuzz.ratio, limit=10, score_cutoff=CLOSE_ENOUGH)
     if not near:
         return Meant(None, is_sure=False)
@@ -122,6 +128,14 @@ def _named(session: Session, classifier_id: int) -> dict[str, Label]:
     query = query.where(Alias.classifier_id == classifier_id, Label.archived_at.is_(None))
     called = {name: label for name, label in session.execute(query)}  # noqa: C416
     return {**called, **known}
+
+
+def _names(session: Session, classifier_id: int) -> list[tuple[str, Label]]:
+    """Every name and alias as people see it, with its label in use; a label's own name comes last."""
+    query = select(Alias.name, Label).join(Label, Label.id == Alias.label_id)
+    query = query.where(Alias.classifier_id == classifier_id, Label.archived_at.is_(None))
+    called = [(name, label) for name, label in session.execute(query)]
+    return [*called, *((label.name, label) for label in every(session, classifier_id))]
 
 
 def make(session: Session, classifier_id: int, name: str) -> Label:
@@ -172,7 +186,7 @@ LONG_ENOUGH = 5
 
 
 def duplicates(session: Session, classifier_id: int) -> list[Duplicate]:
-    """Pairs of labels in use that may be the same: an English plural, or a small typing error.
+    """Pairs of labels in use that may be the same: an English plural, a small typing error, letters that look alike.
 
     Names that differ by a number or by a single letter standing alone ("team a", "team b") mean to differ.
     """
@@ -181,11 +195,13 @@ def duplicates(session: Session, classifier_id: int) -> list[Duplicate]:
     # Most photos first, so that of each pair the one found later has fewer.
     rows = counts(session, classifier_id)
     keys = [row.label.key for row in rows]
+    looks = [key(plain.look(row.label.name)) for row in rows]
     found = []
     for n, row in enumerate(rows):
         others = process.extract(keys[n], keys[:n], scorer=fuzz.ratio, limit=None, score_cutoff=CLOSE_ENOUGH)
         near = {place for _, score, place in others if _is_mistyped(keys[n], keys[place], score)}
         near |= {place for _, _, place in others if _is_plural(keys[n], keys[place])}
+        near |= {place for place in range(n) if looks[place] == looks[n]}
         more = [rows[place] for place in sorted(near) if not _mean_to_differ(row.label.name, rows[place].label.name)]
         found += [Duplicate(row, other) for other in more[:1]]
     return found

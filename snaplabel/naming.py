@@ -46,6 +46,19 @@ def photos_of(session: Session, label: Label) -> int:
     return session.scalar(select(func.count()).where(Photo.label_id == label.id)) or 0
 
 
+def make(session: Session, classifier_id: int, name: str, *, person_id: int | None) -> Label:
+    """The label of this name or alias, made (or brought back from the archive) when it is not there.
+
+    Raises LabelError.
+    """
+    there = labels.by_name(session, classifier_id, name)
+    if there is not None:
+        return there
+    made = labels.make(session, classifier_id, name)
+    _record(session, "new label", made, person_id)
+    return made
+
+
 def rename(session: Session, label: Label, name: str, *, person_id: int | None) -> Label:
     """Call a label something else; its old name becomes an alias. Raises LabelError when that name is taken."""
     name = labels.clean(name)

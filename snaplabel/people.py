@@ -6,6 +6,8 @@ from sqlalchemy.orm import Session
 from snaplabel.tables import Chat, Classifier, Person
 
 DEFAULT = "default"
+# A chat of this and a person's id is the private one with them, whether they ever wrote there or not.
+PRIVATE = "user:"
 
 
 def classifier(session: Session, name: str = DEFAULT) -> Classifier | None:

@@ -8,6 +8,7 @@ from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from snaplabel import images, labels
+from snaplabel.database import now
 from snaplabel.images import Prepared
 from snaplabel.store import Store, photo_key
 from snaplabel.tables import Label, Photo
@@ -55,6 +56,9 @@ def add(
     """
     there = known(session, classifier_id, prepared.sha256) if may_be_known else None
     if there is not None:
+        if there.expired_at is not None:  # Its picture is here again, and is this sender's.
+            there.expired_at, there.unreadable = None, None
+            there.person_id, there.created_at = person_id, now()
         return Added(there, is_new=False, near=None)
     twin = nearest(session, classifier_id, prepared.phash, prepared.colours)
     leader = twin or (session.get(Photo, min(beside)) if beside else None)

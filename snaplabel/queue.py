@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
+from celery.signals import setup_logging
 from kombu.exceptions import OperationalError
 
 from snaplabel.errors import QueueError
@@ -19,8 +20,10 @@ CLASSIFY = "classify"
 TRAIN = "train"
 # When a training is due, and which photos waited too long, is asked of the database this often (seconds).
 TICKS = {"train.due": 10.0, "classify.sweep": 5.0}
-# Longer than any classification; trainings are claimed in the database, so a redelivered one finds itself running.
-VISIBILITY_TIMEOUT_S = 120
+# How many leases (settings.lease_s) a task may take before Redis hands it out again: by default longer than any
+# classification; trainings are claimed in the database, so a redelivered one finds itself running.
+LEASES_VISIBLE = 2
+SOCKET_TIMEOUT_S = 5
 
 
 def broker_url(settings: Settings) -> str:
@@ -68,13 +71,13 @@ def _transport(settings: Settings) -> dict[str, Any]:
     if not broker_url(settings).startswith(("redis", "rediss")):
         return {}
     found: dict[str, Any] = {
-        "visibility_timeout": VISIBILITY_TIMEOUT_S,
+        "visibility_timeout": LEASES_VISIBLE * settings.lease_s,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
-        "socket_timeout": 5,
+        "socket_timeout": SOCKET_TIMEOUT_S,
     }
     if not broker_url(settings).startswith("redis+socket"):
-        found["socket_connect_timeout"] = 5
+        found["socket_connect_timeout"] = SOCKET_TIMEOUT_S
     return found
 
 
@@ -87,6 +90,19 @@ def enqueue(app: Celery, task: str, number: int) -> None:
         app.send_task(task, args=[number], retry=False)
     except (OperationalError, OSError) as error:
         raise QueueError(f"The broker can't be reached: {error}") from error
+
+
+def length(app: Celery, queue: str) -> int:
+    """How many bells wait in a queue, those that a worker has in hand not counted. Raises QueueError."""
+    with app.connection_or_acquire() as line:
+        try:
+            line.ensure_connection(max_retries=1, interval_start=0, timeout=SOCKET_TIMEOUT_S)
+            with line.channel() as channel:
+                return int(channel.queue_declare(queue, passive=True).message_count)
+        except line.channel_errors:  # Redis has no list without anything in it; RabbitMQ no queue before the first.
+            return 0
+        except (OperationalError, OSError, *line.connection_errors) as error:
+            raise QueueError(f"The broker can't be reached: {error}") from error
 
 
 def serve(
@@ -106,7 +122,9 @@ def serve(
     options: dict[str, Any] = {"pool": "threads" if threads > 1 else "solo", "concurrency": threads, "queues": queue}
     # It warns root of pickled messages; ours are JSON and nothing else is accepted.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    options |= {"loglevel": "WARNING", "quiet": True}
+    options["quiet"] = True
+    # Somebody who listens keeps Celery from setting the level of every log in the process to its own.
+    setup_logging.connect(_leave_logging, weak=False)
     worker = app.Worker(**options, without_gossip=True, without_mingle=True, without_heartbeat=True)
     service = _beat(app, ticks) if ticks else None
     if service:
@@ -116,6 +134,10 @@ def serve(
     finally:
         if service:
             service.stop()
+
+
+def _leave_logging(**_: Any) -> None:
+    """Logs are as `logs.configure` made them."""
 
 
 def is_stopping() -> bool:

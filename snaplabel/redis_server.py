@@ -53,10 +53,19 @@ def command(settings: Settings) -> tuple[str, ...]:
 def answers(listens_at: Path, timeout_s: float = 1.0) -> bool:
     """Whether a Redis at this socket answers a PING now."""
     try:
-        with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(timeout_s)
-            line.connect(str(listens_at))
-            line.sendall(b"PING\r\n")
-            return line.recv(64).startswith(b"+PONG")
+        return says(listens_at, timeout_s) == "PONG"
     except OSError:
         return False
+
+
+def says(listens_at: Path, timeout_s: float = 1.0) -> str:
+    """A Redis's word to a PING: PONG, or the error for which it takes nothing, a full disk for one.
+
+    Raises TimeoutError when it runs but hangs, OSError when none runs.
+    """
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(timeout_s)
+        line.connect(str(listens_at))
+        line.sendall(b"PING\r\n")
+        said = line.recv(512).decode(errors="replace").strip()
+    return said.lstrip("+-")

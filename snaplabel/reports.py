@@ -245,7 +245,8 @@ def curve(session: Session, classifier_id: int, up_to: int) -> list[Point]:
 def visible(session: Session, classifier_id: int, photo_ids: Collection[int]) -> dict[int, str]:
     """sha256 by id of those photos that a report may show.
 
-    Left out: what was erased or taken out, and what was only ever posted in private chats; the report is for groups.
+    Left out: what was erased, taken out or expired, and what was only ever posted in private chats; the report is for
+    groups.
     """
     mine = Message.photo_id == Photo.id
     in_a_group = exists().where(mine, Chat.id == Message.chat_id, Chat.is_private.is_(False))
@@ -256,6 +257,7 @@ def visible(session: Session, classifier_id: int, photo_ids: Collection[int]) ->
             Photo.classifier_id == classifier_id,
             Photo.unreadable.is_(None),
             Photo.removed_at.is_(None),
+            Photo.expired_at.is_(None),
             or_(~exists().where(mine), in_a_group),
         )
         found |= {photo_id: sha256 for photo_id, sha256 in session.execute(query)}  # noqa: C416

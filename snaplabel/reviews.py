@@ -131,7 +131,7 @@ def undo(session: Session, act: Act, *, person_id: int | None, votes_needed: flo
     elif found.verb == "relabel":
         raise ReviewError("Whoever decided this was forgotten, and their vote too: there is nothing left to undo.")
     found.undone_at = now()
-    session.flush()
+    _record(session, "undo", photo, person_id, {"undone_id": found.id})
     log.info("act %s undone by person %s", found.id, person_id)
     return True
 
@@ -139,6 +139,7 @@ def undo(session: Session, act: Act, *, person_id: int | None, votes_needed: flo
 def decided(session: Session, classifier_id: int, limit: int = 20) -> Sequence[Act]:
     """The latest reviews that stand, newest first; the first is what "undo" means."""
     query = select(Act).where(Act.classifier_id == classifier_id, Act.verb.in_(REVIEWS), Act.undone_at.is_(None))
+    query = query.where(Act.photo_id.is_not(None))
     return session.scalars(query.order_by(Act.id.desc()).limit(limit)).all()
 
 
@@ -208,9 +209,10 @@ def _suspects(session: Session, classifier_id: int) -> list[_Entry]:
 
 
 def _offered(classifier_id: int) -> tuple[ColumnElement[bool], ...]:
-    """Photos with a label in use, not taken out, whose present label no reviewer decided on."""
+    """Photos with a label in use, neither taken out nor expired, whose present label no reviewer decided on."""
     has_label = exists().where(Label.id == Photo.label_id, Label.archived_at.is_(None))
-    return Photo.classifier_id == classifier_id, Photo.removed_at.is_(None), has_label, ~_is_reviewed()
+    there = Photo.removed_at.is_(None), Photo.expired_at.is_(None)
+    return Photo.classifier_id == classifier_id, *there, has_label, ~_is_reviewed()
 
 
 def _is_reviewed() -> ColumnElement[bool]:

@@ -18,6 +18,7 @@ def up(settings: Settings, args: argparse.Namespace) -> int:
     from snaplabel import up as everything
 
     logs.configure(settings, "up")
+    logs.catch_all()
     return everything.run(settings, port=args.port)
 
 
@@ -58,12 +59,17 @@ def demo(settings: Settings, args: argparse.Namespace) -> int:
     from demo.run import main
 
     logs.configure(settings, "demo")
+    logs.catch_all()
     return main(settings)
 
 
 def _begin(settings: Settings, service: str) -> None:
+    from snaplabel import metrics
+
     logs.configure(settings, service)
+    logs.catch_all()
     home.prepare(settings)
+    metrics.serve(settings)
     need_broker(settings)
 
 

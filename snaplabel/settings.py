@@ -47,7 +47,12 @@ class Settings:
     fine_tune_every_h: float = _setting(24.0, "Hours between fine-tunes when something new was taught; 0: never.")
     fine_tune_after: int = _setting(100, "New labels after which a fine-tune starts by itself; 0: never.")
     votes_needed: float = _setting(0.5, "Weight of votes that accepts a correction; a newcomer's vote weighs 0.5.")
+    lease_s: float = _setting(60.0, "Seconds after which what a process began and did not end is begun again.")
+    photo_days: int = _setting(0, "Days after which photos and posts from chats are erased; lessons stay. 0: never.")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
+    log_format: str = _setting("text", "text: a line for people; json: a line for programs.")
+    metrics_host: str = _setting("127.0.0.1", "Address on which each service shows its metrics.")
+    metrics_port: int = _setting(0, "Port of a service's metrics; `up` takes this one and the next two; 0: none.")
 
     @property
     def database(self) -> str:

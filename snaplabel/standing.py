@@ -137,12 +137,14 @@ class Teacher:
     record: Record
 
 
-def teachers(session: Session, limit: int = 1000) -> list[Teacher]:
-    """Those whose votes stand, with most votes first."""
+def teachers(session: Session, limit: int = 1000, *, classifier_id: int | None = None) -> list[Teacher]:
+    """Those whose votes stand, with most votes first. classifier_id: only votes on its photos count; None: all."""
+    here = [] if classifier_id is None else [Photo.classifier_id == classifier_id]
     by_admin = func.sum(case((Correction.by_admin, 1), else_=0))
     votes = (
         select(Correction.person_id, func.count().label("votes"), by_admin.label("by_admin"))
-        .where(Correction.taken_back_at.is_(None), Correction.person_id.is_not(None))
+        .join(Photo, Photo.id == Correction.photo_id)
+        .where(Correction.taken_back_at.is_(None), Correction.person_id.is_not(None), *here)
         .group_by(Correction.person_id)
         .order_by(func.count().desc(), Correction.person_id)
         .limit(limit)

@@ -7,6 +7,7 @@ Keys: `photos/ab/abcd….jpg` (addressed by content), `backbones/<version>/…`,
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,21 @@ class Store:
         except OSError as error:
             raise StoreError(f"Can't list {folder} in the store at {self.url}: {error.strerror or error}.") from error
 
+    def walk(self) -> Iterator[str]:
+        """Every key there is. Raises StoreError."""
+        try:
+            if self._folder is not None:
+                for folder, _, names in os.walk(self._folder, onerror=_unless_gone):
+                    inside = Path(folder).relative_to(self._folder)
+                    yield from ((inside / name).as_posix() for name in names if not name.startswith("."))
+            else:
+                for found in self._remote.find(self._root):
+                    yield str(found).removeprefix(self._root).lstrip("/")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"Can't list the store at {self.url}: {error.strerror or error}.") from error
+
     def local(self, key: str, cache: Path) -> Path:
         """A path of a file on this machine with the bytes under key; fetched into `cache` when the store is remote."""
         if self._folder is not None:
@@ -114,3 +130,9 @@ class Store:
         if ".." in Path(key).parts or Path(key).is_absolute():
             raise StoreError(f"{key!r} is no key.")
         return path
+
+
+def _unless_gone(error: OSError) -> None:
+    """A folder that is gone holds nothing; one that can't be listed must not look as if it held nothing."""
+    if not isinstance(error, FileNotFoundError):
+        raise error

@@ -101,7 +101,7 @@ class _Child:
         self._started_at = time.monotonic()
         try:
             # A process group of its own: Ctrl-C reaches only us, and we end them in order.
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603  our own programs by their paths, no shell
                 (*tether, *self.program.command),
                 env=None if self.program.environment is None else dict(self.program.environment),
                 stdin=subprocess.DEVNULL,

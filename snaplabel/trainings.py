@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from snaplabel import corrections
+from snaplabel import acts, corrections
 from snaplabel.database import now
 from snaplabel.errors import AlreadyTraining
 from snaplabel.tables import Classifier, TrainingRun
@@ -147,10 +147,13 @@ def cancel(session: Session, classifier_id: int) -> TrainingRun | None:
 def due(session: Session, classifier: Classifier, *, every_h: float, after_labels: int) -> str | None:
     """Why a full fine-tune is due now: "schedule", "threshold" or None.
 
-    Never when nothing was taught since the last one. The clock of a new classifier starts when it was made.
+    Never when nothing was taught or erased since the last one. The clock of a new classifier starts when it was made.
     """
-    taught = corrections.since(session, classifier.id, _counted_from(session, classifier.id))
-    if not taught or active(session, classifier.id, "fine_tune") is not None:
+    since = _counted_from(session, classifier.id)
+    taught = corrections.since(session, classifier.id, since)
+    # What a network was taught with photos that were erased since, only another full training unlearns.
+    has_left = _is_somebody_gone(session, classifier.id)
+    if not (taught or has_left) or active(session, classifier.id, "fine_tune") is not None:
         return None
     if after_labels and taught >= after_labels:
         return "threshold"
@@ -159,6 +162,12 @@ def due(session: Session, classifier: Classifier, *, every_h: float, after_label
     if every_h and before is not None and now() - before >= timedelta(hours=every_h):
         return "schedule"
     return None
+
+
+def _is_somebody_gone(session: Session, classifier_id: int) -> bool:
+    """Whether lessons were erased since the last full training began; without one there is nothing to unlearn."""
+    last, gone_at = latest(session, classifier_id, "fine_tune"), acts.lessons_erased_at(session, classifier_id)
+    return last is not None and last.started_at is not None and gone_at is not None and gone_at >= last.started_at
 
 
 def until_fine_tune(session: Session, classifier_id: int, after_labels: int) -> int | None:

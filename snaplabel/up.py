@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import functools
 import http.client
 import logging
 import os
@@ -44,7 +45,8 @@ def run(
         supervisor = Supervisor(programs(settings))
         if stop is not None:
             supervisor.stop = stop
-        ready = threading.Thread(target=_when_ready, args=(settings, supervisor, on_ready or _announce), daemon=True)
+        announce = functools.partial(_announce, settings)
+        ready = threading.Thread(target=_when_ready, args=(settings, supervisor, on_ready or announce), daemon=True)
         with _signals(supervisor):
             ready.start()
             supervisor.run()
@@ -53,13 +55,14 @@ def run(
 
 def programs(settings: Settings) -> tuple[Program, ...]:
     """What `up` keeps running, in the order of starting; makes the private Redis's folders when it is needed."""
-    environment = _environment(os.environ, settings)
+    ports = [settings.metrics_port + place if settings.metrics_port else 0 for place in range(3)]
+    worker, trainer, bot = (_environment(os.environ, replace(settings, metrics_port=port)) for port in ports)
     # -P: a folder named `bot` or `worker` where somebody happens to stand must not come before ours.
     ours = (sys.executable, "-P", "-m", "snaplabel")
     found = [
-        Program("worker", (*ours, "worker"), environment, grace_s=30),
-        Program("trainer", (*ours, "trainer", "--with-schedule"), environment, grace_s=15),
-        Program("bot", (*ours, "bot", *settings.platforms), environment, grace_s=10),
+        Program("worker", (*ours, "worker"), worker, grace_s=30),
+        Program("trainer", (*ours, "trainer", "--with-schedule"), trainer, grace_s=15),
+        Program("bot", (*ours, "bot", *settings.platforms), bot, grace_s=10),
     ]
     if not settings.broker_url:
         listens_at = socket_path(settings)
@@ -160,6 +163,16 @@ def _address(settings: Settings) -> str:
     return admin_link(settings)
 
 
+def shown(settings: Settings, address: str) -> str:
+    """The chat's address as it may be printed: a key that somebody chose stays out of files and journals.
+
+    One that was made here can be read nowhere else but in the home folder, so whoever started us gets to see it.
+    """
+    if not settings.web_token or sys.stdout.isatty():
+        return address
+    return f"{address.partition('#')[0]} (the key is SNAPLABEL_WEB_TOKEN)"
+
+
 def _answers(settings: Settings) -> bool:
     line = http.client.HTTPConnection(_host(settings), settings.web_port, timeout=2)
     try:
@@ -171,8 +184,8 @@ def _answers(settings: Settings) -> bool:
         line.close()
 
 
-def _announce(address: str) -> None:
+def _announce(settings: Settings, address: str) -> None:
     from snaplabel.output import say
 
-    say(f"\nsnaplabel is up. The chat: {address}")
+    say(f"\nsnaplabel is up. The chat: {shown(settings, address)}")
     say("Whoever opens this address is an admin: keep it to yourself. Ctrl-C stops.\n")

@@ -6,9 +6,12 @@ REFUSALS = {
     "empty": "That file is empty. Please send the photo again.",
     "too-heavy": "That file is larger than 20 MB. Please send it as a photo, or smaller.",
     "no-photo": "I can't read that kind of file. Please send a photo as JPEG, PNG, WebP, AVIF, GIF or BMP.",
+    "heic": "That is a HEIC file, which I can't read. Please send it as a photo and not as a file, or as JPEG.",
     "broken": "That photo arrived damaged. Please send it again.",
-    "too-large": "That picture has more than 50 million pixels. Please send a smaller one.",
+    "too-large": "I take at most 50 million pixels as JPEG or PNG, else 25 million. Please send a smaller one.",
     "too-small": "That picture is tiny: I need at least 16 pixels a side. Please send a larger one.",
+    "too-thin": "That picture is a thin strip: I can look at one that is up to 80 times as long as wide.",
+    "too-hard": "That file is too much for me. Please send a screenshot of it, or the photo as an ordinary JPEG.",
     "lost": "I could not fetch that photo any more. Please send it again.",
     "trouble": "Something went wrong on my side with this photo. Please send it again.",
 }

@@ -32,7 +32,7 @@ def run(folder: Path, settings: Settings, hear: Callable[[dict[str, Any]], None]
     """
     # -I -S: the tether needs nothing but the standard library. -P: no folder named `trainer` where we happen to stand.
     tether = (sys.executable, "-I", "-S", str(TETHER), str(os.getpid()))
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603  ourselves, and a folder that we made; no shell
         (*tether, sys.executable, "-P", "-m", "trainer.lesson", str(folder)),
         env={**os.environ, **settings.environment()},
         stdin=subprocess.DEVNULL,

@@ -1,5 +1,6 @@
 """The clock: refits after corrections, full trainings when they are due, and whatever a lost bell left lying."""
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,7 +9,7 @@ from functools import partial
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from snaplabel import registry, trainings
+from snaplabel import acts, registry, trainings
 from snaplabel.database import now
 from snaplabel.errors import AlreadyTraining
 from snaplabel.tables import Classifier, Label, Model, Photo, TrainingRun
@@ -16,6 +17,8 @@ from trainer import dataset
 from trainer.dataset import Dataset
 from trainer.material import Seen
 from trainer.run import Context, execute, is_known
+
+log = logging.getLogger(__name__)
 
 # Whoever asked for a training rings for it too; only what nobody took for so long is taken up by the tick.
 TAKE_UP_AFTER_S = 15.0
@@ -30,8 +33,13 @@ def learn(context: Context, classifier_id: int) -> None:
     moment = now()
     with context.database.read() as session:
         data = dataset.read(session, classifier_id)
-        if not _is_news(session, classifier_id, data):
-            return
+        is_news = _is_news(session, classifier_id, data)
+    if context.kept.of(classifier_id):
+        context.kept.only(data)
+    if len(data.taught()) < 2:
+        _unlearn(context, classifier_id)
+    if not is_news:
+        return
     try:
         with context.database.begin() as session:
             run_id = trainings.ask(session, classifier_id, "refit", "corrections").id
@@ -50,6 +58,22 @@ def _wait_for_quiet(context: Context, classifier_id: int) -> None:
         if left_s <= 0:
             return
         time.sleep(min(left_s, pause_s))
+
+
+def _unlearn(context: Context, classifier_id: int) -> None:
+    """Where so much was erased that no head can be fitted, the one that had learnt from it answers no more."""
+    with context.database.begin() as session:
+        here = registry.current(session, classifier_id)
+        if here is None or not here.card["labels"]:
+            return
+        erased_at = acts.lessons_erased_at(session, classifier_id)
+        blank = select(Model).where(Model.classifier_id == classifier_id, Model.kind == "backbone")
+        model = session.scalar(blank.order_by(Model.version.desc()).limit(1))
+        if model is not None and erased_at is not None and erased_at >= here.created_at:
+            registry.publish(session, model)
+            log.info(
+                "classifier %s: lessons were erased, and v%s answers, which knows none", classifier_id, model.version
+            )
 
 
 def _is_news(session: Session, classifier_id: int, data: Dataset) -> bool:
@@ -126,7 +150,7 @@ def _failed_lately(session: Session, classifier_id: int, kind: str) -> bool:
 
 
 def _changed(session: Session, classifier_id: int) -> bool:
-    """Whether a label was given or archived since the newest version: cheap, asked at every tick."""
+    """Whether labels were given or archived, or lessons erased, since the newest version: asked at every tick."""
     newest = session.scalar(select(func.max(Model.created_at)).where(Model.classifier_id == classifier_id))
     # A training reads the labels before its version is written; what was said in between counts as news.
     since = select(func.max(TrainingRun.started_at)).where(
@@ -135,4 +159,5 @@ def _changed(session: Session, classifier_id: int) -> bool:
     moment = session.scalar(since) or newest
     labelled = session.scalar(select(func.max(Photo.labelled_at)).where(Photo.classifier_id == classifier_id))
     archived = session.scalar(select(func.max(Label.archived_at)).where(Label.classifier_id == classifier_id))
-    return any(when is not None and (moment is None or when >= moment) for when in (labelled, archived))
+    news = (labelled, archived, acts.lessons_erased_at(session, classifier_id))
+    return any(when is not None and (moment is None or when >= moment) for when in news)

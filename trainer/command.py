@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from snaplabel import people, trainings
+from snaplabel import acts, people, trainings
 from snaplabel.database import Database
 from snaplabel.errors import ModelError
 from snaplabel.settings import Settings
@@ -74,7 +74,9 @@ def _ask(database: Database, classifier_id: int, kind: str) -> int:
     if left is not None:
         return left.id
     with database.begin() as session:
-        return trainings.ask(session, classifier_id, kind, "cli").id
+        run_id = trainings.ask(session, classifier_id, kind, "cli").id
+        acts.record(session, "retrain", classifier_id=classifier_id, person_id=None, run_id=run_id, kind=kind)
+    return run_id
 
 
 def _bar(out: Console) -> Progress:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from snaplabel import backbones, corrections
+from snaplabel import backbones, corrections, expiry
 from snaplabel.database import Database
 from snaplabel.heads import Floats
 from snaplabel.labels import in_use
@@ -30,6 +30,7 @@ class Dataset:
     fingerprint: sha256 over the photos' bytes, labels and sides, and whether somebody of standing vouches for the
     label: equal where there is nothing new to learn.
     merged: (label id, id of the label that it was merged into): a model from before the merge still says the first.
+    expired: ids of photos of which only label and embeddings are left.
     """
 
     labels: tuple[tuple[int, str], ...]
@@ -40,6 +41,7 @@ class Dataset:
     is_exam: Bools
     fingerprint: str
     merged: tuple[tuple[int, int], ...] = ()
+    expired: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.photo_ids)
@@ -55,7 +57,12 @@ class Dataset:
             self.is_exam[kept],
             self.fingerprint,
             self.merged,
+            self.expired,
         )
+
+    def pictured(self) -> Bools:
+        """(N,), saying which photos can be looked at anew."""
+        return ~np.isin(self.photo_ids, list(self.expired))
 
     def taught(self) -> Ints:
         """Rows of `labels` that have at least one lesson photo: the labels that a head can learn."""
@@ -87,6 +94,7 @@ def read(session: Session, classifier_id: int) -> Dataset:
         is_exam=np.array([row[3] == "exam" for row in rows], np.bool_),
         fingerprint=hashlib.sha256("\n".join(facts).encode()).hexdigest(),
         merged=tuple((label_id, label.id) for label_id, label in into if label is not None),
+        expired=expiry.without_pictures(session, classifier_id),
     )
 
 

@@ -57,7 +57,7 @@ def teach(context: "Context", run: TrainingRun, progress: Progress, here: Materi
     asked = job.read(folder)
     if asked is None or asked.recipe != context.recipe or asked.backbone != base.version:
         shutil.rmtree(folder, ignore_errors=True)
-        asked = Job("teach", base.version, here.data, context.recipe)
+        asked = Job("teach", base.version, here.data.only(here.data.pictured()), context.recipe)
         job.write(folder, asked)
     return Made(asked, _done(context, progress, run.classifier_id, folder, asked))
 
@@ -96,6 +96,11 @@ def _folder(context: "Context", run: TrainingRun) -> Path:
     return context.settings.home / "checkpoints" / str(run.id)
 
 
+def clear(database: Database, home: Path) -> None:
+    """Remove what trainings that are over have left: embeddings of photos that may be erased by now."""
+    _clear(database, home / "checkpoints")
+
+
 def _clear(database: Database, folder: Path) -> None:
     """Remove what trainings that were called off or failed have left."""
     with database.read() as session:
@@ -104,7 +109,7 @@ def _clear(database: Database, folder: Path) -> None:
     for path in folder.glob("*"):
         number = re.match(r"\d+", path.name)
         if number and int(number.group()) not in active:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _done(context: "Context", progress: Progress, classifier_id: int, folder: Path, asked: Job) -> Outcome:

@@ -69,6 +69,7 @@ def read(folder: Path) -> Job | None:
             labels=tuple((int(label_id), str(name)) for label_id, name in about["labels"]),
             sha256s=tuple(about["sha256s"]),
             fingerprint=about["fingerprint"],
+            expired=frozenset(),  # No job has such photos.
             merged=(),  # Asked for by older models' answers only, and no job has those.
             **arrays,
         )

@@ -29,6 +29,19 @@ class Kept:
     def __init__(self) -> None:
         self._last = _Read()
 
+    def of(self, classifier_id: int) -> bool:
+        """Whether these are of this classifier."""
+        return self._last.of[0] == classifier_id
+
+    def only(self, data: Dataset) -> None:
+        """Forget what is not in the data any more: its photo may have been erased."""
+        last, there = self._last, set(data.sha256s)
+        rows = [row for row, sha in enumerate(last.sha256s) if sha in there]
+        if len(rows) < len(last.sha256s):
+            vectors = last.vectors[rows]
+            vectors.flags.writeable = False
+            self._last = _Read(last.of, tuple(last.sha256s[row] for row in rows), vectors)
+
     def embeddings(self, session: Session, data: Dataset, classifier_id: int, backbone: str) -> tuple[Floats, Bools]:
         """As `dataset.embeddings`; the vectors are not to be written to."""
         of, last = (classifier_id, backbone), self._last

@@ -75,6 +75,7 @@ def main() -> int:
     """Do the job in the folder that the first argument names; 1 when there is no outcome."""
     folder, given = Path(sys.argv[1]), settings.read()
     logs.configure(given, "trainer")
+    logs.catch_all()
     asked = job.read(folder)
     if "WORLD_SIZE" in os.environ:
         tether.tie(os.getppid())

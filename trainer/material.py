@@ -63,11 +63,12 @@ def embedded(
 ) -> tuple[Dataset, Floats]:
     """The data with its embeddings by this backbone, float32 (N, dimension), made first where they are missing.
 
-    Photos that can't be read are left out. Raises TrainingError when not one photo could be looked at.
+    Photos that can't be read are left out, and expired ones that this backbone never looked at. Raises TrainingError
+    when not one photo could be looked at.
     """
     with context.database.read() as session:
         vectors, there = context.kept.embeddings(session, data, classifier_id, version)
-    missing = data.photo_ids[~there].tolist()
+    missing = data.photo_ids[~there & data.pictured()].tolist()
     if missing:
 
         def looked_at(done: int) -> None:

@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from snaplabel import backbones
 from snaplabel.backbones import BackboneCard, Preparation
 from snaplabel.errors import ModelError
-from snaplabel.store import Store
+from snaplabel.store import Store, sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -73,11 +74,11 @@ def save(store: Store, network: "nn.Module", card: BackboneCard, data: bytes | N
 
     data: the weights as safetensors, where they were made already.
     """
-    folder = backbones.folder(card.version)
-    store.put(f"{folder}/weights.safetensors", data if data is not None else version_of(network, "")[1])
-    for name, part in _graph(network, card).items():
-        store.put(f"{folder}/{name}", part)
-    backbones.save_card(store, card)
+    weights = data if data is not None else version_of(network, "")[1]
+    files = {"weights.safetensors": weights, **_graph(network, card)}
+    for name, part in files.items():
+        store.put(f"{backbones.folder(card.version)}/{name}", part)
+    backbones.save_card(store, replace(card, sums={name: sha256_of(part) for name, part in files.items()}))
 
 
 def prepared(preparation: Preparation, network: "nn.Module") -> "nn.Module":

@@ -21,6 +21,7 @@ def main() -> int:
     """Prepare with the settings that the trainer handed on; 1 when a classifier is still without a backbone."""
     given = settings.read()
     logs.configure(given, "trainer")
+    logs.catch_all()
     return 0 if prepare(given) else 1
 
 

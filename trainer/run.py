@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from snaplabel import backbones, trainings
+from snaplabel import backbones, logs, metrics, trainings
 from snaplabel.database import Database
 from snaplabel.errors import Cancelled, Died, Interrupted, Overtaken, SnaplabelError
 from snaplabel.registry import Card
@@ -61,9 +61,10 @@ def execute(context: Context, run_id: int, seen: Seen | None = None) -> None:
 
     seen: labels that need not be read again.
     """
-    while _try(context, run_id, seen):
-        seen = None
-        log.warning("training run %s is tried once more", run_id)
+    with logs.about(run=run_id):
+        while _try(context, run_id, seen):
+            seen = None
+            log.warning("training run %s is tried once more", run_id)
 
 
 def _try(context: Context, run_id: int, seen: Seen | None) -> bool:
@@ -79,6 +80,7 @@ def _try(context: Context, run_id: int, seen: Seen | None) -> bool:
     state, failure = "failed", "Something went wrong inside."
     try:
         _train(context, run, progress, started, seen)
+        _measure(run, "done", started)
         suspects.after(context, run)
         return False
     except Interrupted:
@@ -113,6 +115,13 @@ def _finish(context: Context, run: TrainingRun, state: str, failure: str, progre
         if row is not None and row.state == "running" and row.attempts == run.attempts:
             facts = {**progress.facts, "seconds": round(time.monotonic() - started, 2)}
             trainings.finish(session, run.id, state, progress=facts, failure=failure)
+            _measure(run, state, started)
+
+
+def _measure(run: TrainingRun, end: str, started: float) -> None:
+    seconds = time.monotonic() - started
+    metrics.TRAINING_S.labels(run.kind, end).observe(seconds)
+    log.info("training run %s, a %s, is %s after %.1f s", run.id, run.kind, end, seconds)
 
 
 def _train(context: Context, run: TrainingRun, progress: Progress, started: float, seen: Seen | None) -> None:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import select
 
-from snaplabel import queue, registry
+from snaplabel import alerts, expiry, queue, registry
 from snaplabel.database import Database
 from snaplabel.errors import Overtaken, TrainingError
 from snaplabel.settings import Settings
 from snaplabel.store import Store
 from snaplabel.tables import Classifier, Embedding, Model, Photo, TrainingRun
-from trainer import backbone, clock, fit, run
+from trainer import backbone, clock, finetune, fit, run
 from trainer.run import Context
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,16 @@ def serve(settings: Settings, *, with_schedule: bool = True) -> None:
             kind = session.scalar(select(TrainingRun.kind).where(TrainingRun.id == run_id))
         lane.take(run_id) if kind == "fine_tune" else run.execute(context, run_id)
 
+    pulse = alerts.Pulse(database, settings, "trainer")
+    sweeper = expiry.Sweeper(database, store, settings.photo_days)
+
+    def due(_: int) -> None:
+        pulse.beat()
+        pulse.tick()
+        sweeper.tick()
+        finetune.clear(database, settings.home)
+        clock.due(context, begin)
+
     prepare(context)
     fit.warm_up()
     tasks: dict[str, Callable[[int], None]] = {
@@ -57,7 +67,7 @@ def serve(settings: Settings, *, with_schedule: bool = True) -> None:
         "train.learn": lambda classifier_id: clock.learn(context, classifier_id),
         "train.prepare": lambda _: prepare(context),
         "train.report": lambda run_id: run.draw(context, run_id),
-        "train.due": lambda _: clock.due(context, begin),
+        "train.due": due,
     }
     try:
         queue.serve(app, queue.TRAIN, tasks, ticks=queue.TICKS if with_schedule else None)
@@ -162,7 +172,9 @@ class Bell:
     def _done(self, photo_ids: Sequence[int], backbone: str) -> set[int]:
         """Those that nobody has to wait for any longer; somebody may have had their photos erased."""
         made = select(Embedding.photo_id).where(Embedding.backbone == backbone, Embedding.photo_id.in_(photo_ids))
-        readable = select(Photo.id).where(Photo.id.in_(photo_ids), Photo.unreadable.is_(None))
+        readable = select(Photo.id).where(
+            Photo.id.in_(photo_ids), Photo.unreadable.is_(None), Photo.expired_at.is_(None)
+        )
         with self._database.read() as session:
             return set(photo_ids) - (set(session.scalars(readable)) - set(session.scalars(made)))
 

@@ -32,7 +32,7 @@ def call(context: "Context", classifier_id: int) -> int:
         query = select(Embedding.photo_id).join(Photo, Photo.id == Embedding.photo_id)
         query = query.where(Photo.classifier_id == classifier_id, Embedding.backbone == first.version)
         seen = np.array(session.scalars(query).all(), np.int64)
-    missing = data.only(~np.isin(data.photo_ids, seen))
+    missing = data.only(~np.isin(data.photo_ids, seen) & data.pictured())
     if not len(missing):
         return 0
     folder = context.settings.home / "checkpoints" / f"witness-{classifier_id}"

@@ -2,20 +2,28 @@
 
 import logging
 import os
+import threading
+from functools import partial
 
 from sqlalchemy import select
 
-from snaplabel import queue
+from snaplabel import alerts, queue
 from snaplabel.database import Database
-from snaplabel.errors import QueueError, SnaplabelError
+from snaplabel.errors import DatabaseError, SnaplabelError
 from snaplabel.settings import Settings
 from snaplabel.store import Store
 from snaplabel.tables import Classifier
+from worker import sweep
 from worker.classify import Context
 from worker.engine import Engine
-from worker.tasks import tasks
+from worker.tasks import look, tasks
+from worker.turns import Turns
 
 log = logging.getLogger(__name__)
+
+# A look takes a fraction of a second, so its lease is a fraction of what long work gets (settings.lease_s).
+LOOKS_A_LEASE = 3
+WATCH_EVERY_S = 5.0
 
 
 def serve(settings: Settings) -> None:
@@ -24,18 +32,34 @@ def serve(settings: Settings) -> None:
     engine = Engine(database, store, settings.home)
     app = queue.connect(settings)
 
-    def ring(task: str, number: int) -> None:
-        try:
-            queue.enqueue(app, task, number)
-        except QueueError as error:
-            log.warning("%s", error)
-
+    context, turns = Context(database, store, engine), Turns(database, lease_s=settings.lease_s / LOOKS_A_LEASE)
+    ring, queued = partial(queue.enqueue, app), partial(queue.length, app, queue.CLASSIFY)
+    stop = threading.Event()
+    pulse = alerts.Pulse(database, settings, "worker")
+    watch = threading.Thread(target=_watch, args=(stop, context, turns, pulse), name="watch", daemon=True)
     _warm_up(database, engine)
+    threading.Thread(target=turns.keep, args=(stop,), name="keep", daemon=True).start()
+    watch.start()
     try:
-        queue.serve(app, queue.CLASSIFY, tasks(Context(database, store, engine), ring), threads=_threads())
+        queue.serve(app, queue.CLASSIFY, tasks(context, turns, ring, queued, pulse.tick), threads=_threads())
     finally:
+        stop.set()
+        watch.join(WATCH_EVERY_S)
         engine.close()
         database.close()
+
+
+def _watch(stop: threading.Event, context: Context, turns: Turns, pulse: alerts.Pulse) -> None:
+    """Look at photos that no bell comes for: while the broker is away or hangs, people are answered all the same."""
+    while not stop.wait(WATCH_EVERY_S):
+        try:
+            pulse.beat()
+            while not stop.is_set() and sweep.is_due(context.database, turns.lease_s) and look(context, turns):
+                pass
+        except DatabaseError as error:
+            log.warning("%s", error)
+        except Exception:  # A thread's end would go unnoticed.
+            log.exception("looking for forgotten photos failed; going on")
 
 
 def _threads() -> int:

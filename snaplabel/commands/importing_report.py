@@ -16,6 +16,9 @@ REASONS = {
     "broken": "the file is damaged",
     "too-large": "the photo has too many pixels",
     "too-small": "the photo is smaller than 16 pixels",
+    "too-thin": "the photo is a strip more than 80 times as long as wide",
+    "too-hard": "the file has far too many parts for a photo",
+    "heic": "a HEIC file; have it converted to JPEG first",
 }
 
 

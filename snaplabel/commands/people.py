@@ -1,11 +1,12 @@
-"""`snaplabel people` and `revert`: who corrected how much, and all that one of them ever corrected, taken back."""
+"""`snaplabel people`, `revert` and `forget`: who corrected how much; all that one of them did, taken back or erased."""
 
 import argparse
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from snaplabel import acts, corrections, home, output, people, standing
-from snaplabel.errors import SnaplabelError
+from snaplabel import acts, corrections, expiry, forgetting, home, output, people, standing
+from snaplabel.errors import SnaplabelError, StoreError
 from snaplabel.settings import Settings
 from snaplabel.standing import Teacher
 from snaplabel.tables import Person
@@ -25,17 +26,49 @@ def list_(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def revert(settings: Settings, args: argparse.Namespace) -> int:
-    platform, platform_id = args.person
     with home.opened(settings) as (database, _), database.begin() as session:
-        query = select(Person).where(Person.platform == platform, Person.platform_id == platform_id)
-        person = session.scalar(query)
-        if person is None:
-            raise SnaplabelError(f"Nobody here is {platform}:{platform_id}. `snaplabel people` lists who is.")
+        person = _find(session, args)
         votes = corrections.revert_all(session, person, votes_needed=settings.votes_needed)
         facts = {"reverted_id": person.id, "corrections": votes}
         acts.record(session, "revert", classifier_id=None, person_id=None, **facts)
     output.say(f"{votes} corrections taken back; the next training learns without them.")
     return 0
+
+
+def forget(settings: Settings, args: argparse.Namespace) -> int:
+    """At somebody's request that came some other way than by /forget. Bytes that can't be deleted are swept later."""
+    from bot import leaving
+
+    with home.opened(settings) as (database, store):
+        with database.begin() as session:
+            person = _find(session, args)
+            if person.platform == "local":
+                raise SnaplabelError("local:import is nobody: its photos came by `snaplabel import`.")
+            gone, keys = leaving.erase(session, settings, person)
+            facts = {"photos": gone.photos, "corrections": gone.corrections}
+            acts.record(session, "forget", classifier_id=None, person_id=None, **facts)
+        try:
+            expiry.wipe(database, store, keys)
+        except StoreError as error:
+            output.say(f"{error} The trainer deletes what is left within a day.")
+        with database.begin() as session:
+            forgetting.finish(session)
+        database.settle()
+    output.say(f"{gone.photos} photos and {gone.corrections} corrections are erased, with name, number and posts.")
+    if gone.versions:
+        versions = ", ".join(f"v{version}" for version in gone.versions)
+        output.say(f"They had taught {versions}; a running trainer refits without them, else `snaplabel train` does.")
+    output.say("Backups, and what the chats' own platforms keep, are not in reach from here.")
+    return 0
+
+
+def _find(session: Session, args: argparse.Namespace) -> Person:
+    platform, platform_id = args.person
+    query = select(Person).where(Person.platform == platform, Person.platform_id == platform_id)
+    person = session.scalar(query)
+    if person is None:
+        raise SnaplabelError(f"Nobody here is {platform}:{platform_id}. `snaplabel people` lists who is.")
+    return person
 
 
 def _row(one: Teacher, settings: Settings) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from snaplabel import home, labels, naming, output, registry, reviews
+from snaplabel import home, naming, output, registry, reviews
 from snaplabel.errors import LabelError, ReviewError
 from snaplabel.reviews import Item
 from snaplabel.settings import Settings
@@ -83,7 +83,7 @@ def _must_be_of(session: Session, wanted: int, found: int | None, what: str) -> 
 def _label(session: Session, classifier_id: int, args: argparse.Namespace) -> Label:
     """The label that was named; made where --new says so. Raises LabelError naming a near one."""
     if args.new:
-        return labels.make(session, classifier_id, args.label)
+        return naming.make(session, classifier_id, args.label, person_id=None)
     try:
         return naming.find(session, classifier_id, args.label)
     except LabelError as error:

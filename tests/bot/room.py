@@ -1,6 +1,7 @@
 """A chat room for tests of the conversation: a real database, people who post, and a worker told what to say."""
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,8 @@ class Room:
         self.store = Store(str(folder / "store"))
         self.settings = replace(settings, admins=("test:1",), fine_tune_after=4)
         self.rings: list[tuple[str, int]] = []
+        # Hears of everything that a chat shows.
+        self.hears: Callable[[delivery.Outgoing], None] = lambda _: None
         self._next = 0
 
     def label(self, *names: str) -> None:
@@ -95,6 +98,11 @@ class Room:
             registry.publish(session, model)
 
     def work(self, voice: str = "sure", **chances: float) -> None:
+        """The worker looks at every photo that waits, and the bot answers."""
+        self.look(voice, **chances)
+        self.deliver()
+
+    def look(self, voice: str = "sure", **chances: float) -> None:
         """The worker looks at every photo that waits: label name (underscores for spaces) → probability."""
         with self.database.begin() as session:
             classifier = people.make_classifier(session)
@@ -109,7 +117,6 @@ class Room:
                     session.add(Prediction(photo_id=message.photo_id, model_id=model.id, top=top, voice=voice))
                     session.flush()
                 message.state = "classified"
-        self.deliver()
 
     def deliver(self) -> list[delivery.Outgoing]:
         """The bot composes and sends; what was sent."""
@@ -118,6 +125,7 @@ class Room:
         while out := delivery.claim(self.database, ["test"]):
             for one in out:
                 delivery.sent(self.database, one, one.message or f"a{one.id}")
+                self.hears(one)
             everything += out
         return everything
 

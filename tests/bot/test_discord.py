@@ -17,11 +17,13 @@ from discord.http import Route
 from PIL import Image
 
 from bot import reception
-from bot.messages import Attachment, Choice, Command, Host, Incoming, Reply
+from bot.messages import PRIVATE, Attachment, Choice, Command, Host, Incoming, Reply
 from bot.platforms.discord import adapter, calls, client, looks
+from snaplabel import people
 from snaplabel.database import Database
 from snaplabel.errors import DatabaseError, NotStored, PlatformError, SettingsError
 from snaplabel.settings import Settings
+from snaplabel.tables import Answer
 from tests.fakes.discord_api import Channel, DiscordApi, Guild, Intent, Message, NotPossible, Permission, User
 
 pytestmark = [
@@ -368,6 +370,25 @@ def test_bots_are_not_heard_the_own_one_least(api: DiscordApi, channel: Channel,
     anna.send(channel, "hello", [photo()])
 
     assert [post.person for post in desk.posts()] == [str(anna.id)]
+
+
+def test_edits_other_bots_and_webhooks_are_not_heard(api: DiscordApi, channel: Channel, anna: User, desk: Desk) -> None:
+    said = anna.send(channel, f"{api.bot.mention} red")
+    desk.posts()
+    echo = {"id": "77", "username": "Echo", "discriminator": "0000", "avatar": None, "bot": True}
+    quiet = {"mentions": [], "mention_roles": [], "mention_everyone": False, "attachments": [], "embeds": []}
+    common = {**quiet, "channel_id": str(channel.id), "timestamp": "2026-01-01T00:00:00Z", "edited_timestamp": None}
+    words = {"content": f"{api.bot.mention} /retrain", "pinned": False, "tts": False, "type": 0}
+
+    anna.edit(said, f"{api.bot.mention} /retrain")
+    api.send_event("MESSAGE_CREATE", {**common, **words, "id": str(said.id + 1), "author": echo})
+    hook = {**echo, "bot": False}
+    api.send_event("MESSAGE_CREATE", {**common, **words, "id": str(said.id + 2), "author": hook, "webhook_id": "77"})
+    anna.send(channel, f"{api.bot.mention} bye")
+
+    assert [post.text for post in desk.posts(2)] == ["red", "bye"]
+    desk.rest()
+    assert len(desk.host.posts) == 2
 
 
 def test_a_photo_deleted_before_its_answer_is_told_of_and_answered_all_the_same(
@@ -761,6 +782,23 @@ def test_a_send_that_was_cut_after_it_arrived_is_one_message(api: DiscordApi, ch
     assert texts(channel) == ["**Red**"]
 
 
+def test_a_message_whose_nonce_discord_forgot_is_found_in_the_history(
+    channel: Channel, anna: User, desk: Desk, database: Database
+) -> None:
+    post, other = anna.send(channel, "", [photo()]), anna.send(channel, "", [photo("red")])
+    desk.posts(2)
+    sent = desk.send(channel, Reply("Red"), str(post.id), nonce="snaplabel-1")
+    desk.send(channel, Reply("Blue"), str(other.id), nonce="snaplabel-2")
+
+    found = desk.do(desk.platform.find(str(channel.id), 1, Reply("Red"), reply_to=str(post.id)))
+    with database.begin() as session:
+        here = people.chat(session, "discord", str(channel.id)).id
+        session.add(Answer(platform="discord", chat_id=here, reply_to=str(post.id), revision=1, platform_id=sent))
+    known = desk.do(desk.platform.find(str(channel.id), 2, Reply("Red"), reply_to=str(post.id)))
+
+    assert (found, known) == (sent, None)
+
+
 def test_a_message_is_edited_and_its_picture_uploaded_once(api: DiscordApi, channel: Channel, desk: Desk) -> None:
     desk.host.pictures |= {"one": picture(kind="PNG"), "two": picture("red", kind="PNG")}
     sent = desk.send(channel, Reply("Training…", choices=((RED,),)))
@@ -905,3 +943,83 @@ def test_no_token_and_no_words_are_in_any_log(
     assert "dear diary" not in caplog.text
     for secret in (api.token, asked.token):
         assert secret not in caplog.text + str(error)
+
+
+# Roles.
+
+
+def test_whoever_may_manage_the_guild_is_said_to_manage_its_chats(
+    api: DiscordApi, guild: Guild, channel: Channel, anna: User, desk: Desk
+) -> None:
+    chief = guild.join(api.user("Chief"), roles=[guild.role("keepers", Permission.MANAGE_GUILD)])
+    owner = guild.owner
+
+    chief.slash(channel, "retrain").wait_answered()
+    anna.slash(channel, "status").wait_answered()
+    for who in (chief, anna, owner):
+        who.send(channel, f"{api.bot.mention} hello")
+
+    posts = desk.posts(5)
+    said = {(post.person, post.kind, post.text): post.is_chat_admin for post in posts}
+    assert said == {
+        (str(chief.id), "text", "/retrain"): True,
+        (str(anna.id), "text", "/status"): False,
+        (str(chief.id), "text", "hello"): True,
+        (str(anna.id), "text", "hello"): False,
+        (str(owner.id), "text", "hello"): True,
+    }
+
+
+def test_whoever_is_demoted_before_a_press_is_said_to_manage_nothing(
+    api: DiscordApi, guild: Guild, channel: Channel, desk: Desk
+) -> None:
+    chief = guild.join(api.user("Chief"), administrator=True)
+    question = desk.send(channel, Reply("Which?", choices=((Choice("Red", "as:1:2"),),)))
+
+    chief.press(in_channel(channel, question), "Red").wait_answered()
+    guild.join(chief)
+    chief.press(in_channel(channel, question), "Red").wait_answered()
+
+    assert [post.is_chat_admin for post in desk.posts(2)] == [True, False]
+
+
+def test_in_direct_messages_nobody_manages_anything(api: DiscordApi, guild: Guild, desk: Desk) -> None:
+    chief = guild.join(api.user("Chief"), administrator=True)
+
+    chief.send(chief.dm(), "/retrain")
+
+    assert [post.is_chat_admin for post in desk.posts(1)] == [False]
+
+
+def test_what_was_said_while_the_bot_was_away_comes_without_roles(
+    api: DiscordApi, guild: Guild, channel: Channel, desk: Desk
+) -> None:
+    chief = guild.join(api.user("Chief"), administrator=True)
+    chief.send(channel, f"{api.bot.mention} hello")
+    desk.posts(1)
+    desk.rest()
+    desk.stop()
+    chief.send(channel, f"{api.bot.mention} /retrain")
+
+    desk.new()
+    desk.start()
+
+    assert [(post.text, post.is_chat_admin) for post in desk.posts(2)] == [("hello", True), ("/retrain", False)]
+
+
+def test_an_admin_is_told_in_direct_messages_that_are_opened_once(api: DiscordApi, desk: Desk, anna: User) -> None:
+    chat = f"{PRIVATE}{anna.id}"
+
+    message = desk.do(desk.platform.send(chat, Reply("Trouble"), reply_to=None, nonce="once"))
+    desk.do(desk.platform.edit(chat, message, Reply("Over")))
+
+    assert "Over" in in_channel(anna.dm(), message).content
+    assert len(anna.dm().from_bot) == 1
+
+
+@pytest.mark.parametrize("person", ["424242424242", "anna"])
+def test_a_person_who_is_not_there_can_never_be_told(desk: Desk, person: str) -> None:
+    def tell() -> None:
+        desk.do(desk.platform.send(PRIVATE + person, Reply("Trouble"), reply_to=None, nonce="once"))
+
+    assert refusal(tell).permanent

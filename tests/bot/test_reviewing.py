@@ -58,7 +58,7 @@ def label_of(room: Room, photo_id: int) -> str | None:
 
 def acts(room: Room) -> list[str]:
     with room.database.read() as session:
-        query = select(Act).where(Act.undone_at.is_(None)).order_by(Act.id)
+        query = select(Act).where(Act.undone_at.is_(None), Act.verb != "undo").order_by(Act.id)
         return [act.verb for act in session.scalars(query)]
 
 
@@ -445,7 +445,7 @@ def test_a_photo_that_was_erased_meanwhile_is_passed_over(room: Room) -> None:
     shown = press(room, review, "It's “Newcastle”")
 
     assert shown.text.startswith("That photo is not here any more.")
-    assert acts(room) == []
+    assert acts(room) == ["forget"]
 
 
 @pytest.mark.real

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from bot.messages import Attachment, Choice, Command, Host, Incoming, Reply
+from bot.messages import PRIVATE, Attachment, Choice, Command, Host, Incoming, Reply
 from bot.platforms.telegram import adapter, webhook
 from snaplabel.errors import DatabaseError, NotStored, PlatformError, SettingsError
 from snaplabel.settings import Settings
@@ -858,3 +858,35 @@ def test_the_token_is_in_no_log(telegram: TelegramApi, caplog: pytest.LogCapture
     assert "can't be reached" in caplog.text
     assert telegram.token not in caplog.text + str(error)
     assert "AAStandIn" not in caplog.text + str(error)
+
+
+def test_an_admin_is_told_in_private_under_their_own_number(telegram: TelegramApi, desk: Desk) -> None:
+    anna = telegram.person("Anna")
+    chat = telegram.private_chat(anna)
+
+    message = desk.do(desk.platform.send(f"{PRIVATE}{anna.id}", Reply("Trouble"), reply_to=None, nonce="once"))
+    desk.do(desk.platform.edit(f"{PRIVATE}{anna.id}", message, Reply("Over")))
+
+    assert in_chat(chat, message).shown.startswith("Over")
+
+
+@pytest.mark.parametrize("number", ["424242424242", "anna"])
+def test_somebody_who_never_wrote_to_us_can_never_be_told(telegram: TelegramApi, desk: Desk, number: str) -> None:
+    def tell() -> None:
+        desk.do(desk.platform.send(PRIVATE + number, Reply("Trouble"), reply_to=None, nonce="once"))
+
+    assert refusal(tell).permanent
+
+
+def test_trouble_with_updates_is_there_to_be_seen_until_it_is_over(telegram: TelegramApi, desk: Desk) -> None:
+    anna = telegram.person("Anna")
+    before = desk.platform.trouble
+
+    with httpx.Client() as other, pytest.raises(httpx.HTTPStatusError):
+        other.get(f"{telegram.base_url}{telegram.token}/getUpdates?timeout=1", timeout=5).raise_for_status()
+    telegram.wait_for(lambda: desk.platform.trouble == "conflict")
+    anna.send_text(telegram.private_chat(anna), "hello")
+    desk.posts()
+
+    telegram.wait_for(lambda: not desk.platform.trouble)
+    assert before == ""

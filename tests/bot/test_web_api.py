@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from bot.platforms.web import lookups
+from snaplabel import images
 from snaplabel.images import MAX_BYTES
 from snaplabel.voices import REFUSALS
 from tests.bot.webhouse import GREEN, GREY, RED, Served, eventually, picture
@@ -72,6 +74,12 @@ def test_what_is_no_photo_is_refused_with_a_sentence(
     response = program.post("/api/photos", content=body)
 
     assert (response.status_code, response.json()) == (status, {"error": REFUSALS[reason]})
+
+
+def test_every_reason_to_refuse_a_photo_is_the_senders_and_no_trouble_of_ours() -> None:
+    assert {reason: 400 <= lookups.STATUS[reason] < 500 for reason in images.REASONS} == dict.fromkeys(
+        images.REASONS, True
+    )
 
 
 def test_a_correction_counts_at_once_and_rings_the_trainer(place: Served, program: httpx.Client) -> None:
@@ -197,7 +205,7 @@ def test_the_document_describes_every_answer(program: httpx.Client) -> None:
                 assert "HTTPValidationError" not in str(schema), (method, path, status)
                 assert schema, (method, path, status)
     assert set(document["paths"]["/api/photos"]["post"]["responses"]) == {
-        "200", "202", "400", "401", "413", "415", "422", "503",
+        "200", "202", "400", "401", "408", "413", "415", "422", "429", "500", "503",
     }  # fmt: skip
     body = document["paths"]["/api/photos"]["post"]["requestBody"]["content"]
     assert set(body) == {"multipart/form-data", "image/*"}

@@ -27,7 +27,7 @@ def enter(
     """A page whose visitor followed the admin link and was asked for a name."""
     page = chromium.page()
     page.looks_like(*size, phone=size == PHONE, dark=dark)
-    page.open(f"{place.url}/?token={TOKEN}")
+    page.open(f"{place.url}/door#{TOKEN}")
     page.wait_for("!document.querySelector('#empty').hidden || document.querySelector('.item')")
     page.wait_for("!document.querySelector('#naming').hidden")
     if name:
@@ -154,7 +154,7 @@ def test_what_is_no_photo_is_said_in_a_sentence(chromium: Browser, place: Served
 
     send_photo(page, heic)
 
-    page.wait_for("document.querySelector('.card.error')?.textContent.includes('send a photo as JPEG')")
+    page.wait_for("document.querySelector('.card.error')?.textContent.includes('a HEIC file')")
     page.screenshot(tmp_path / "no-photo.png")
     assert page.run("document.querySelector('.shot').textContent") == "No picture"
     page.open(place.url)
@@ -257,3 +257,30 @@ def test_a_stranger_finds_a_friendly_door(chromium: Browser, place: Served, tmp_
 
     assert "invite link" in page.run("document.body.textContent")
     page.screenshot(tmp_path / "door.png")
+
+
+@pytest.mark.parametrize("link", ["/door#{0}", "/door#{1}", "/?token={0}", "/join/{1}"])
+def test_a_link_opens_the_page_and_its_key_is_gone_from_address_and_history(
+    chromium: Browser, place: Served, link: str
+) -> None:
+    page = chromium.page()
+    page.open(place.url + link.format(TOKEN, place.web.door.invite))
+    page.wait_for("document.querySelector('#naming')?.hidden === false")
+
+    assert page.run("location.href") == f"{place.url}/"
+    past = page.send("Page.getNavigationHistory")["entries"]
+    assert not [entry["url"] for entry in past if TOKEN in entry["url"] or place.web.door.invite in entry["url"]]
+
+
+def test_a_key_can_be_typed_in_and_a_wrong_one_is_told(chromium: Browser, place: Served, tmp_path: Path) -> None:
+    page = chromium.page()
+    page.looks_like(*PHONE, phone=True, dark=False)
+    page.open(f"{place.url}/door#wrong")
+    page.wait_for("document.querySelector('#said').textContent.startsWith('This key')")
+    page.screenshot(tmp_path / "door.png")
+
+    page.run("document.querySelector('#key input').focus()")
+    page.write(TOKEN)
+    page.press("Enter")
+
+    page.wait_for("document.querySelector('#invite')?.hidden === false")

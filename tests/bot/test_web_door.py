@@ -1,6 +1,8 @@
 """Who may come into the web chat, and who may post there."""
 
+import json
 import stat
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +11,18 @@ import pytest
 from bot.platforms.web import upload
 from bot.platforms.web.door import Door, Visitor, admin_link, web_token
 from snaplabel.errors import LabelError, SettingsError
-from snaplabel.settings import Settings
-from tests.bot.webhouse import TOKEN, Served
+from snaplabel.settings import Settings, read
+from tests.bot.webhouse import OURS, TOKEN, Served, served
 
 pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="class")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A web chat whose limits nobody else uses up."""
+    home = tmp_path_factory.mktemp("alone") / "home"
+    with served(read({"SNAPLABEL_HOME": str(home)}, dotenv=home / "no.env")) as found:
+        yield found
 
 
 class TestDoor:
@@ -27,12 +37,12 @@ class TestDoor:
             {"error": "You are not in this chat yet. Ask for the invite link."},
         )
 
-    def test_the_token_leaves_the_address_bar(self, place: Served) -> None:
+    def test_a_key_in_a_post_opens(self, place: Served) -> None:
         with place.guest() as guest:
-            response = guest.get("/", params={"token": TOKEN})
+            response = place.enter(guest, TOKEN)
+            page = guest.get("/")
 
-        assert (response.status_code, response.headers["location"]) == (303, "/")
-        assert response.headers["referrer-policy"] == "no-referrer"
+        assert (response.status_code, response.json(), page.status_code) == (200, {"is_admin": True}, 200)
         cookie = response.headers["set-cookie"].lower()
         assert "httponly" in cookie
         assert "samesite=lax" in cookie
@@ -40,31 +50,48 @@ class TestDoor:
 
     def test_behind_https_the_cookie_is_secure(self, place: Served) -> None:
         with place.guest() as guest:
-            response = guest.get("/", params={"token": TOKEN}, headers={"X-Forwarded-Proto": "https"})
+            guest.headers["X-Forwarded-Proto"] = "https"
+            response = place.enter(guest, TOKEN)
 
         assert "secure" in response.headers["set-cookie"].lower()
 
-    @pytest.mark.parametrize("address", ["/?token=wrong", "/?token=", "/join/wrong", "/?token=ü"])
-    def test_a_wrong_link_opens_nothing(self, place: Served, address: str) -> None:
-        with place.guest() as guest:
-            response = guest.get(address)
+    @pytest.mark.parametrize("key", ["wrong", "", "ü", "x" * 500, "\x00", TOKEN[:-1], f"{TOKEN} x"])
+    def test_a_wrong_key_opens_nothing(self, alone: Served, key: str) -> None:
+        with alone.guest() as guest:
+            guest.headers.update({**OURS, "Origin": alone.url, "Content-Type": "application/json"})
+            response = guest.post("/door", content=json.dumps({"key": key}))
 
-        assert response.status_code == 401
+        assert (response.status_code, response.json()["error"][:8]) == (401, "This key")
         assert "set-cookie" not in response.headers
+
+    @pytest.mark.parametrize("address", ["/?token={0}", "/join/{1}", "/door?key={0}", "/door/{0}"])
+    def test_a_key_in_an_address_opens_nothing_since_addresses_are_logged(self, place: Served, address: str) -> None:
+        with place.guest() as guest:
+            response = guest.get(address.format(TOKEN, place.web.door.invite))
+
+            assert "set-cookie" not in response.headers
+            assert guest.get("/me").status_code == 401
+
+    def test_another_site_can_knock_for_nobody(self, place: Served) -> None:
+        with place.guest() as victim:
+            for headers in ({}, {**OURS, "Origin": "https://elsewhere.example"}, {"Origin": place.url}):
+                response = victim.post("/door", json={"key": TOKEN}, headers=headers)
+
+                assert response.status_code == 403
 
     def test_an_invited_person_is_no_admin(self, place: Served) -> None:
         with place.member() as member, place.admin() as admin:
             invited, owner = member.get("/me").json(), admin.get("/me").json()
 
         assert (invited["is_admin"], invited["invite"]) == (False, None)
-        assert (owner["is_admin"], owner["invite"]) == (True, f"{place.url}/join/{place.web.door.invite}")
+        assert (owner["is_admin"], owner["invite"]) == (True, f"{place.url}/door#{place.web.door.invite}")
         assert {one["name"] for one in owner["commands"] if one["allowed"]} > {"retrain", "labels"}
         assert "retrain" not in {one["name"] for one in invited["commands"] if one["allowed"]}
 
     def test_an_admin_who_follows_the_invite_stays_admin(self, place: Served) -> None:
         with place.admin() as admin:
             before = admin.get("/me").json()
-            admin.get(f"/join/{place.web.door.invite}")
+            place.enter(admin, place.web.door.invite)
             after = admin.get("/me").json()
 
         assert after["is_admin"]
@@ -84,7 +111,7 @@ class TestDoor:
         assert len(token) >= 32
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert web_token(settings) == token
-        assert admin_link(settings, 81) == f"http://localhost:81/?token={token}"
+        assert admin_link(settings, 81) == f"http://localhost:81/door#{token}"
 
     def test_a_short_token_is_refused(self, settings: Settings) -> None:
         with pytest.raises(SettingsError, match="SNAPLABEL_WEB_TOKEN"):
@@ -119,7 +146,7 @@ class TestOtherSites:
     def test_another_site_can_post_nothing(self, place: Served, headers: dict[str, str]) -> None:
         sent = {name: value.replace("HERE", place.url) for name, value in headers.items()}
         with place.guest() as victim:
-            victim.get("/", params={"token": TOKEN})
+            place.enter(victim, TOKEN)
             for path in ("/messages", "/press", "/name", "/photos"):
                 response = victim.post(
                     path, json={"text": "/retrain", "name": "x", "answer": "a", "data": "b"}, headers=sent

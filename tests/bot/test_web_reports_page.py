@@ -29,14 +29,14 @@ def _enter(
     """A page whose visitor came by this address, the admin link where there is none."""
     page = chromium.page()
     page.looks_like(*size, phone=size == PHONE, dark=dark)
-    page.open(place.url + (address or f"/?token={TOKEN}"))
+    page.open(place.url + (address or f"/door#{TOKEN}"))
     page.wait_for("!document.querySelector('#naming').hidden")
     page.run("document.querySelector('#nameless').click()")
     return page
 
 
 def test_everybody_sees_versions_and_a_report_and_nobody_else_may_publish(chromium: Browser, place: Served) -> None:
-    page = _enter(chromium, place, f"/join/{place.web.door.invite}")
+    page = _enter(chromium, place, f"/door#{place.web.door.invite}")
 
     page.run("document.querySelector('#models-way').click()")
     page.wait_for("document.querySelectorAll('#versions li').length === 4")

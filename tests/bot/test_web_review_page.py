@@ -175,7 +175,7 @@ def test_members_see_nothing_of_it(chromium: Browser, place: Served) -> None:
     doubt(place, 1)
     page = chromium.page()
     page.looks_like(*DESK)
-    page.open(f"{place.url}/join/{place.web.door.invite}")
+    page.open(f"{place.url}/door#{place.web.door.invite}")
     page.open(f"{place.url}/#review")
     page.wait_for("document.querySelector('#model').textContent.includes('right')")
 

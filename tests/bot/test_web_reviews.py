@@ -387,6 +387,6 @@ def test_the_document_describes_the_review(place: Served) -> None:
     paths = {path: set(methods) for path, methods in document["paths"].items() if "review" in path}
     decided = document["paths"]["/api/review/{photo_id}"]["post"]
     assert paths == {"/api/review": {"get"}, "/api/review/undo": {"post"}, "/api/review/{photo_id}": {"post"}}
-    assert set(decided["responses"]) == {"200", "401", "403", "404", "409", "422", "429", "503"}
-    assert decided["security"] == [{"HTTPBearer": []}]
+    assert set(decided["responses"]) == {"200", "401", "403", "404", "408", "409", "413", "422", "429", "503"}
+    assert decided["security"] == [{"HTTPBearer": []}, {"APIKeyCookie": []}]
     assert set(document["components"]["schemas"]["Decision"]["properties"]) == {"decision", "label", "new"}

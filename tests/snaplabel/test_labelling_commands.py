@@ -115,6 +115,6 @@ def test_people_shows_the_id_that_revert_takes(capsys: pytest.CaptureFixture[str
     assert said == "4 corrections taken back; the next training learns without them.\n"
     assert _labels() == {"ant": 0, "ants": 0, "bee": 0}
     with home.opened(read()) as (database, _), database.read() as session:
-        (act,) = session.scalars(select(Act)).all()
+        (act,) = session.scalars(select(Act).where(Act.verb != "import")).all()
         importer = people.person(session, "local", "import").id
     assert (act.verb, act.person_id, act.facts) == ("revert", None, {"reverted_id": importer, "corrections": 4})

@@ -150,7 +150,7 @@ def test_another_classifiers_photo_is_told_apart(
     assert "--classifier pets" in _said(capsys, "review", "remove", "5", code=FAILED)
 
     assert "Took out photo 5" in _said(capsys, "review", "remove", "5", "--classifier", "pets")
-    assert "pets" in _said(capsys, "review", "undo", "1", code=FAILED)
+    assert "pets" in _said(capsys, "review", "undo", "3", code=FAILED)
 
 
 def test_before_the_first_training_nothing_is_claimed(
@@ -166,15 +166,16 @@ def test_before_the_first_training_nothing_is_claimed(
 
 @pytest.mark.usefixtures("home")
 def test_the_log_lists_who_did_what_newest_first(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in (("keep", "3"), ("relabel", "1", "dog"), ("remove", "2"), ("undo", "2")):
+    for command in (("keep", "3"), ("relabel", "1", "dog"), ("remove", "2"), ("undo", "3")):
         assert main(["review", *command]) == DONE
 
     rows = [line.split("\t") for line in _said(capsys, "acts").splitlines()[1:]]
 
-    assert [row[3] for row in rows] == ["remove photo 2 (cat)", "relabel photo 1: cat → dog", "keep photo 3 (dog)"]
+    reviews = ["undo photo 1", "remove photo 2 (cat)", "relabel photo 1: cat → dog", "keep photo 3 (dog)"]
+    assert [row[3] for row in rows] == [*reviews, "import (files 4)"]
     assert {row[2] for row in rows} == {"command line"}
-    assert [bool(row[4]) for row in rows] == [False, True, False]
-    assert json.loads(_said(capsys, "acts", "--json", "--limit", "1"))["verb"] == "remove"
+    assert [bool(row[4]) for row in rows] == [False, False, True, False, False]
+    assert json.loads(_said(capsys, "acts", "--json", "--limit", "1"))["verb"] == "undo"
 
 
 @pytest.mark.usefixtures("home")
@@ -183,7 +184,7 @@ def test_undoing_what_is_not_there_or_undone_says_so(capsys: pytest.CaptureFixtu
     main(["review", "remove", "1"])
     main(["review", "undo"])
 
-    assert "undone already" in _said(capsys, "review", "undo", "1", code=FAILED)
+    assert "undone already" in _said(capsys, "review", "undo", "2", code=FAILED)
     assert "no act 9" in _said(capsys, "review", "undo", "9", code=FAILED)
 
 

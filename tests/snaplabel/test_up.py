@@ -157,7 +157,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.real
 @linux_only
 def test_up_answers_heals_refuses_a_second_and_ends_clean(running: Running) -> None:
-    running.until(r"snaplabel is up. The chat: http://\S+/\?token=\S+")
+    running.until(r"snaplabel is up. The chat: http://\S+/door#\S+")
     children = running.children()
     assert set(children) >= {"redis", "worker", "bot"}
 

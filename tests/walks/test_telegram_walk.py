@@ -7,6 +7,7 @@ import pytest
 
 from tests.fakes.telegram_api import Message, TelegramApi, User
 from tests.walks.conftest import NewHouse
+from tests.walks.following import expect_followed, wait_until_well
 from tests.walks.house import House, taught_shirts, unseen_shirts
 from tests.walks.story import walk
 
@@ -57,8 +58,13 @@ def test_a_walk_with_everything_in_one_go(new_house: NewHouse, tmp_path: Path) -
 
         walk(house, Group(telegram, admin), unseen_shirts())
 
+        parts = wait_until_well(house)
+        assert all(part["ok"] for part in parts.values())
+        assert set(parts) == {"database", "broker", "worker", "trainer", "scheduler", "photos", "answers"}
         assert house.stop() == [0]
         assert process.returncode == 0
+        log = "\n".join(path.read_text() for path in house.folder.glob("*-up.log"))
+        expect_followed(log, "Max", "Anna", telegram.token)
 
 
 def test_a_walk_over_postgres_and_redis_with_a_process_for_each_part(

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from snaplabel import heads, images, labels, people, photos, registry
-from snaplabel.database import Database
+from snaplabel.database import Database, now
 from snaplabel.heads import Head
 from snaplabel.registry import Card
 from snaplabel.store import Store, photo_key
@@ -36,29 +36,31 @@ class Workplace:
     database: Database
     store: Store
     engine: Engine
+    home: Path
 
     @property
     def context(self) -> Context:
         return Context(self.database, self.store, self.engine)
 
-    def photo(self, data: bytes, *, waits: bool = True) -> int:
-        """A photo in the store, and a post that waits for it; the photo's id."""
+    def photo(self, data: bytes, *, waits: bool = True, person: str = "1", chat: str = "room") -> int:
+        """A photo in the store, and this person's post that waits for it since now; the photo's id."""
         prepared = images.prepare(data)
         self.store.put(photo_key(prepared.sha256), prepared.data)
         with self.database.begin() as session:
-            chat = people.chat(session, "test", "room")
-            photo = photos.add(session, chat.classifier_id, prepared).photo
+            here = people.chat(session, "test", chat)
+            photo = photos.add(session, here.classifier_id, prepared).photo
             if waits:
-                author = people.person(session, "test", "1", "Anna").id
+                author = people.person(session, "test", person, "Anna").id
                 session.add(
                     Message(
                         platform="test",
-                        chat_id=chat.id,
+                        chat_id=here.id,
                         platform_id=prepared.sha256[:12],
                         person_id=author,
                         payload={},
                         state="waiting",
                         photo_id=photo.id,
+                        queued_at=now(),
                     )
                 )
             return photo.id
@@ -97,5 +99,5 @@ def workplace(database: Database, tmp_path: Path) -> Iterator[Workplace]:
     store = Store(str(tmp_path / "store"))
     save_backbone(store, str(tmp_path))
     engine = Engine(database, store, tmp_path, threads=1, glance_s=0.0)
-    yield Workplace(database, store, engine)
+    yield Workplace(database, store, engine, tmp_path)
     engine.close()

@@ -2,7 +2,6 @@
 
 import threading
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -10,13 +9,12 @@ from sqlalchemy import select
 
 from snaplabel import registry
 from snaplabel.backbones import BackboneCard, Pixels
-from snaplabel.database import now
 from snaplabel.errors import ModelError
 from snaplabel.store import photo_key
 from snaplabel.tables import Embedding, Message, Photo, Prediction
 from tests.worker.conftest import Workplace, coloured
-from worker import classify, sweep
-from worker.engine import Batcher
+from worker import classify
+from worker.engine import Batcher, Engine, Vector
 
 
 def _said(workplace: Workplace, photo_id: int) -> list[tuple[str, float]]:
@@ -119,6 +117,37 @@ def test_a_damaged_first_model_is_named(workplace: Workplace) -> None:
         workplace.engine.model(1)
 
 
+def test_who_was_held_up_does_not_put_an_older_model_s_word_after_the_answer(workplace: Workplace) -> None:
+    workplace.publish("red", "blue")
+    photo = workplace.photo(coloured(250, 10, 10))
+    slow = SlowEngine(workplace)
+    held_up = threading.Thread(target=classify.classify, args=(replace(workplace.context, engine=slow), photo))
+    held_up.start()
+    slow.has_begun.wait(10)
+
+    workplace.publish("red", "blue", swapped=True)
+    classify.classify(workplace.context, photo)
+    slow.may_go_on.set()
+    held_up.join(10)
+
+    assert _said(workplace, photo) == [("sure", 2)]
+    assert _states(workplace) == [("classified", None)]
+
+
+class SlowEngine(Engine):
+    """An engine whose process is stopped between looking and saying."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        super().__init__(workplace.database, workplace.store, workplace.home, threads=1)
+        self.has_begun, self.may_go_on = threading.Event(), threading.Event()
+
+    def embed(self, backbone: str, photo: bytes) -> Vector:
+        found = super().embed(backbone, photo)
+        self.has_begun.set()
+        self.may_go_on.wait(10)
+        return found
+
+
 def test_the_batcher_answers_everyone_with_their_own_photo() -> None:
     batches: list[int] = []
 
@@ -149,43 +178,3 @@ def test_the_batcher_answers_everyone_with_their_own_photo() -> None:
 
     assert found == {number: "bad photo" if number == 13 else float(number) for number in range(40)}
     assert max(batches) <= 16
-
-
-def test_the_sweeper_rings_for_what_waits_too_long_and_only_for_that(workplace: Workplace) -> None:
-    workplace.publish("red", "blue")
-    lost, fresh = workplace.photo(coloured(250, 10, 10)), workplace.photo(coloured(10, 10, 250))
-    with workplace.database.begin() as session:
-        for message in session.scalars(select(Message)):
-            age = 60 if message.photo_id == lost else 1
-            message.queued_at = now() - timedelta(seconds=age)
-    rung: list[tuple[str, int]] = []
-
-    sweep.sweep(workplace.database, lambda task, number: rung.append((task, number)))
-
-    assert rung == [("classify.photo", lost)]
-    assert fresh not in [number for _, number in rung]
-
-
-def test_a_photo_that_kills_its_worker_every_time_is_given_up_with_a_reason(workplace: Workplace) -> None:
-    workplace.publish("red", "blue")
-    workplace.photo(coloured(250, 10, 10))
-
-    for _ in range(sweep.MAX_ATTEMPTS + 1):
-        with workplace.database.begin() as session:
-            for message in session.scalars(select(Message)):
-                message.queued_at = now() - timedelta(seconds=60)
-        sweep.sweep(workplace.database, lambda task, number: None)
-
-    assert _states(workplace) == [("classified", "trouble")]
-
-
-def test_waiting_for_the_first_model_wears_nothing_out(workplace: Workplace) -> None:
-    workplace.photo(coloured(250, 10, 10))
-
-    for _ in range(sweep.MAX_ATTEMPTS + 2):
-        with workplace.database.begin() as session:
-            for message in session.scalars(select(Message)):
-                message.queued_at = now() - timedelta(seconds=60)
-        sweep.sweep(workplace.database, lambda task, number: None)
-
-    assert _states(workplace) == [("waiting", None)]

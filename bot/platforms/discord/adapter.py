@@ -12,19 +12,24 @@ from typing import Any, cast
 import aiohttp
 import discord
 from discord.http import Route
+from sqlalchemy import select
 
-from bot.messages import Attachment, Host, Reply
+from bot.messages import PRIVATE, Attachment, Host, Reply
 from bot.platforms.discord.calls import CONNECT_S, asked, download, said
 from bot.platforms.discord.client import Client
 from bot.platforms.discord.looks import components, filename, formatted
 from bot.platforms.discord.posts import INTERACTION, NAME, attachments
+from snaplabel.database import Database
 from snaplabel.errors import NotStored, PlatformError, SettingsError, SnaplabelError
 from snaplabel.settings import Settings
+from snaplabel.tables import Answer, Chat
 
 log = logging.getLogger(__name__)
 
 FILE_S = 60.0
 LONGEST_NONCE = 25
+# How much of a channel's history, from a post on, is searched for an answer that may have been sent.
+MOST_LOOKED_AT = 300
 # Which picture a message shows is remembered of so many.
 MOST_PICTURES = 512
 # Refusals after which less is tried: https://discord.com/developers/docs/topics/opcodes-and-status-codes
@@ -36,7 +41,7 @@ class Discord:
 
     settle_s: how long no further guild must come before discord.py is ready. pause_s: the first wait before what could
     not be written down is offered again; it doubles. call_s: for one call with all of discord.py's own tries; two of
-    them are less than a claimed answer stays ours (delivery.CLAIM_S). away_s: after so long without a connection a new
+    them are less than a claimed answer stays ours (settings.lease_s). away_s: after so long without a connection a new
     one is made, because discord.py's own patience grows to 17 minutes.
     """
 
@@ -61,6 +66,7 @@ class Discord:
         self._client: Client | None = None
         self._connected = asyncio.Event()
         self._pictures: OrderedDict[str, str] = OrderedDict()
+        self._private: dict[str, int] = {}
 
     async def run(self) -> None:
         """Take posts in until cancelled or until the connection is beyond repair."""
@@ -125,7 +131,7 @@ class Discord:
             more["reference"] = discord.MessageReference(
                 message_id=int(reply_to), channel_id=int(chat), fail_if_not_exists=False
             )
-        place = client.get_partial_messageable(int(chat))
+        place = client.get_partial_messageable(await self._channel(client, chat))
 
         async def post(**what: Any) -> discord.Message:
             files = what.pop("attachments", None)
@@ -138,10 +144,29 @@ class Discord:
             await self.edit(chat, str(message.id), reply)
         return str(message.id)
 
+    async def find(self, chat: str, answer: int, reply: Reply, *, reply_to: str | None) -> str | None:
+        """The message in the channel's history that a send left: the nonce is remembered for a few minutes only."""
+        if not reply_to or not reply_to.isdecimal():
+            return None
+        client = await self._line()
+        known = await asyncio.to_thread(_ours, self.host.database, chat)
+        place = client.get_partial_messageable(await self._channel(client, chat))
+        async with asked(self._call_s):
+            try:
+                async for message in place.history(after=discord.Object(int(reply_to)), limit=MOST_LOOKED_AT):
+                    about = message.reference.message_id if message.reference is not None else None
+                    is_ours = client.user is not None and message.author.id == client.user.id
+                    if is_ours and about == int(reply_to) and str(message.id) not in known:
+                        return str(message.id)
+            except (discord.Forbidden, discord.NotFound):
+                pass  # We may send here and not read.
+        return None
+
     async def edit(self, chat: str, message: str, reply: Reply) -> None:
         """Make a message show this. A picture that is there stays, unless the reply says something of pictures."""
         client = await self._line()
-        partial = client.get_partial_messageable(int(chat)).get_partial_message(int(message))
+        place = client.get_partial_messageable(await self._channel(client, chat))
+        partial = place.get_partial_message(int(message))
         if self._pictures.get(message) == reply.picture:
             reply = replace(reply, picture=None)
         async with asked(self._call_s):
@@ -152,6 +177,10 @@ class Discord:
             client = await self._line()
             async with asked(self._call_s):
                 await client.get_partial_messageable(int(chat)).typing()
+
+    async def manages(self, chat: str, person: str) -> bool:
+        """Discord says it with every message and interaction; of what is read from a channel's history it does not."""
+        return False
 
     async def _answer(self, client: Client, handle: str, reply: Reply) -> str | None:
         """Answer a slash command where Discord shows "thinking…"; None if it is too late for that (15 minutes)."""
@@ -210,6 +239,19 @@ class Discord:
         except SnaplabelError as error:
             raise PlatformError(str(error)) from error
 
+    async def _channel(self, client: Client, chat: str) -> int:
+        """The channel of a chat; the private one with somebody is opened when it is first needed."""
+        if not chat.startswith(PRIVATE):
+            return int(chat)
+        if chat not in self._private:
+            person = chat.removeprefix(PRIVATE)
+            if not person.isdecimal():
+                raise PlatformError("there is no such person", permanent=True)
+            async with asked(self._call_s):
+                opened = await client.http.start_private_message(int(person))
+            self._private[chat] = int(opened["id"])
+        return self._private[chat]
+
     async def _line(self) -> Client:
         """The client, as soon as it is logged in."""
         with contextlib.suppress(TimeoutError):
@@ -218,3 +260,11 @@ class Discord:
         if self._client is None or self._client.is_closed():
             raise PlatformError("Discord is not connected")
         return self._client
+
+
+def _ours(database: Database, chat: str) -> set[str]:
+    """The messages of ours in a channel that are known, as far as they can matter."""
+    query = select(Answer.platform_id).join(Chat, Chat.id == Answer.chat_id).where(Answer.platform_id.is_not(None))
+    query = query.where(Chat.platform == NAME, Chat.platform_id == chat).order_by(Answer.id.desc())
+    with database.read() as session:
+        return {str(number) for number in session.scalars(query.limit(2 * MOST_LOOKED_AT))}

@@ -138,7 +138,7 @@ def _command(command: Command) -> dict[str, Any]:
     if command.argument:
         option = {"type": TEXT_OPTION, "name": command.argument, "description": command.argument, "required": False}
         shown["options"] = [option]
-    if command.who == "admins":
+    if command.who != "everyone":
         shown["default_member_permissions"] = str(discord.Permissions(manage_guild=True).value)
     return shown
 

@@ -45,6 +45,8 @@ def posts_of(message: discord.Message, me: int) -> list[Incoming]:
         text=_clean(mention.sub("", message.content).strip(), LONGEST_TEXT),
         reply_to=str(message.reference.message_id) if is_reply and message.reference is not None else None,
         is_private=in_private,
+        # Who wrote while we were away comes without roles, and as no admin.
+        is_chat_admin=isinstance(message.author, discord.Member) and message.author.guild_permissions.manage_guild,
     )
     files = attachments(message)
     images = [each for each in files if _type(each).startswith("image/")]
@@ -134,6 +136,7 @@ def _post(interaction: discord.Interaction, kind: Kind, **values: Any) -> Incomi
         "kind": kind,
         "name": _clean(interaction.user.display_name, LONGEST_NAME),
         "is_private": interaction.guild_id is None,
+        "is_chat_admin": interaction.guild_id is not None and interaction.permissions.manage_guild,
     }
     return Incoming(**(common | values))
 

@@ -6,7 +6,8 @@ for that long, and sends one answer a chat at a time, so that a chat that was to
 would be slower when idle and wrong when busy. Only steps of progress, which newer ones always follow, are dropped when
 they come too fast, so that a training does not use up its group's share.
 
-A send whose answer was lost may be repeated: the Bot API has no key against that, hence the long read timeout.
+The Bot API has no key against sending twice. A send whose answer was lost is therefore looked for before it is repeated
+(`traces`), and only after a long read timeout, so that it is not still on its way.
 """
 
 from bot.messages import Host, Platform

@@ -15,7 +15,8 @@ import telegram
 from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
-from bot.messages import Attachment, Host, Reply
+from bot.messages import PRIVATE, Attachment, Host, Reply
+from bot.platforms.telegram import traces
 from bot.platforms.telegram.looks import filename, formatted, keyboard, no_picture
 from bot.platforms.telegram.posts import HEAVIEST_FILE, LONGEST_TEXT, post_of
 from snaplabel.errors import NotStored, PlatformError, SettingsError, SnaplabelError
@@ -60,7 +61,7 @@ class Telegram:
         # One TLS context for both: each holds all root certificates.
         shared = {"verify": httpx.create_ssl_context()}
         self._polls = HTTPXRequest(connection_pool_size=1, read_timeout=10, connect_timeout=10, httpx_kwargs=shared)
-        # All in all less than a claimed answer stays ours (delivery.CLAIM_S).
+        # All in all less than a claimed answer stays ours (settings.lease_s).
         self._calls = HTTPXRequest(
             connection_pool_size=16,
             connect_timeout=5,
@@ -79,6 +80,8 @@ class Telegram:
         )
         self._username = ""
         self._steps: dict[tuple[str, str], float] = {}
+        # What keeps updates from coming, as a key of words.TROUBLE; "" while they come.
+        self.trouble = ""
         self._errands: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -132,13 +135,14 @@ class Telegram:
                 if (now := self._trouble(error)) != trouble:
                     log.warning("telegram: %s Trying again, with growing patience.", now)
                 trouble = now
+                self.trouble = _kind_of(error)
                 wished_s = _seconds(error) if isinstance(error, RetryAfter) else 0.0
                 await asyncio.sleep(max(pause_s, wished_s))
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 continue
             if trouble:
                 log.info("telegram: updates come in again")
-            pause_s, trouble = self._pause_s, ""
+            pause_s, trouble, self.trouble = self._pause_s, "", ""
             if found:
                 offset = found[-1]["update_id"] + 1
 
@@ -240,7 +244,7 @@ class Telegram:
     async def send(self, chat: str, reply: Reply, *, reply_to: str | None, nonce: str) -> str:
         """Send a message. nonce: unused, the Bot API has nothing like it."""
         picture = await self._picture(reply)
-        where: dict[str, Any] = {"chat_id": int(chat), "reply_markup": keyboard(reply), "parse_mode": "HTML"}
+        where: dict[str, Any] = {"chat_id": _chat_id(chat), "reply_markup": keyboard(reply), "parse_mode": "HTML"}
         if reply_to and reply_to.isdecimal():
             where["reply_parameters"] = telegram.ReplyParameters(int(reply_to), allow_sending_without_reply=True)
         with self._refusals():
@@ -257,12 +261,27 @@ class Telegram:
             sent = await self._bot.send_message(text=formatted(reply, LONGEST_TEXT) or "…", **where)
             return str(sent.message_id)
 
+    async def find(self, chat: str, answer: int, reply: Reply, *, reply_to: str | None) -> str | None:
+        """The message that a send left whose answer was lost; see `traces`."""
+        numbers = await asyncio.to_thread(traces.candidates, self._host.database, chat, answer)
+        for number in numbers:
+            with self._refusals():
+                # Whatever the message holds, this leaves all of it but the buttons, which are to be these anyway.
+                buttons = self._bot.edit_message_reply_markup(int(chat), number, reply_markup=keyboard(reply))
+                try:
+                    await _tried(buttons)
+                except BadRequest:
+                    continue  # "Message to edit not found", "message can't be edited": it is not ours.
+                log.info("telegram: an answer whose sending was in doubt is there already")
+                return str(number)
+        return None
+
     async def edit(self, chat: str, message: str, reply: Reply) -> None:
         """Make a message show this. A picture that is there stays, unless the reply says something of pictures."""
         if self._is_passing(chat, message, reply):
             return
         picture = await self._picture(reply)
-        which: dict[str, Any] = {"chat_id": int(chat), "message_id": int(message), "reply_markup": keyboard(reply)}
+        which: dict[str, Any] = {"chat_id": _chat_id(chat), "message_id": int(message), "reply_markup": keyboard(reply)}
         caption = formatted(reply, LONGEST_CAPTION)
         trouble = None
         with self._refusals():
@@ -288,6 +307,17 @@ class Telegram:
     async def busy(self, chat: str) -> None:
         with contextlib.suppress(TelegramError):
             await self._bot.send_chat_action(int(chat), "typing")
+
+    async def manages(self, chat: str, person: str) -> bool:
+        """Whether somebody is the creator or an administrator of a chat at this moment; what can't be told is no."""
+        if not person.isdecimal():
+            return False  # An anonymous admin or a channel, whose id many share.
+        try:
+            member = await self._bot.get_chat_member(int(chat), int(person))
+        except TelegramError as error:
+            log.info("telegram: a role could not be looked up, and does not count: %s", self._said(error))
+            return False
+        return member.status in (member.OWNER, member.ADMINISTRATOR)
 
     def _is_passing(self, chat: str, message: str, reply: Reply) -> bool:
         """Whether this is a step of progress so soon after another one that only the next one need be shown."""
@@ -349,6 +379,21 @@ class Telegram:
     def _said(self, error: TelegramError) -> str:
         """Telegram's words, short enough for a log, and never with the token in them."""
         return str(error).replace(self._settings.telegram_token, "…")[:200]
+
+
+def _chat_id(chat: str) -> int:
+    """A chat as Telegram counts it. The private chat with somebody has their own number."""
+    try:
+        return int(chat.removeprefix(PRIVATE))
+    except ValueError:
+        raise PlatformError("there is no such chat", permanent=True) from None
+
+
+def _kind_of(error: Exception) -> str:
+    """What to tell admins of trouble with updates; "" of what is not Telegram's doing, or mended by itself."""
+    if isinstance(error, Conflict):
+        return "" if "webhook" in str(error).lower() else "conflict"
+    return "away" if isinstance(error, TelegramError) else ""
 
 
 async def _tried(call: Awaitable[object], expected: tuple[str, ...] = ()) -> str | None:

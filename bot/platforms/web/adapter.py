@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import TypeVar
 
@@ -13,15 +13,19 @@ from starlette.requests import ClientDisconnect
 from bot.messages import Attachment, Host, Incoming, Reply
 from bot.platforms.web import room, server, upload
 from bot.platforms.web.door import (
+    PEOPLE_BEHIND_AN_ADDRESS,
     PHOTOS_A_MINUTE,
     POSTS_A_MINUTE,
+    PROGRAM_A_MINUTE,
     SLOW_DOWN,
+    WRONG_KEYS_A_MINUTE,
     Door,
     Limiter,
     Refused,
     Visitor,
     web_token,
 )
+from bot.platforms.web.guard import Guard, address
 from bot.platforms.web.live import Live
 from bot.platforms.web.room import PLATFORM, ROOM, Item, Shot, Shown, stamp
 from snaplabel.database import now
@@ -32,6 +36,9 @@ from snaplabel.voices import REFUSALS
 
 T = TypeVar("T")
 UPLOADS_AT_A_TIME = 8  # Each holds at most one file, 20 MB, in memory.
+# So that nobody who sends a byte now and then keeps the others waiting.
+UPLOADS_OF_ONE = 3
+UPLOADS_OF_PROGRAMS = 6
 KEPT_PICTURES = 128
 
 
@@ -44,11 +51,18 @@ class Web:
         self.settings = settings
         self.host = host
         self.door = Door(web_token(settings))
+        self.guard = Guard(self)
         self.live = Live()
         self.port: int | None = None
         self.photos_allowed = Limiter(PHOTOS_A_MINUTE)
         self.posts_allowed = Limiter(POSTS_A_MINUTE)
-        self.uploading = asyncio.Semaphore(UPLOADS_AT_A_TIME)
+        self.photos_of_address = Limiter(PEOPLE_BEHIND_AN_ADDRESS * PHOTOS_A_MINUTE)
+        self.posts_of_address = Limiter(PEOPLE_BEHIND_AN_ADDRESS * POSTS_A_MINUTE)
+        self.program_allowed = Limiter(PROGRAM_A_MINUTE)
+        self.wrong_keys = Limiter(WRONG_KEYS_A_MINUTE)
+        self._uploading = asyncio.Semaphore(UPLOADS_AT_A_TIME)
+        self._programs_uploading = asyncio.Semaphore(UPLOADS_OF_PROGRAMS)
+        self._uploads_of: Counter[str] = Counter()
         self._pictures: OrderedDict[str, bytes] = OrderedDict()
 
     async def run(self) -> None:
@@ -75,12 +89,20 @@ class Web:
             self._show(answer, reply, reply_to, is_new=True)
         return answer
 
+    async def find(self, chat: str, answer: int, reply: Reply, *, reply_to: str | None) -> str | None:
+        """Never anything: a page shows an answer once, however often it is told of it."""
+        return None
+
     async def edit(self, chat: str, message: str, reply: Reply) -> None:
         if chat == ROOM:
             self._show(message, reply, None, is_new=False)
 
     async def busy(self, chat: str) -> None:
         """Nothing: the page shows by itself that an answer is awaited."""
+
+    async def manages(self, chat: str, person: str) -> bool:
+        """Nobody: here admins come by the admin's link."""
+        return False
 
     def _show(self, answer: str, reply: Reply, reply_to: str | None, *, is_new: bool) -> None:
         self.live.shows(answer, reply)
@@ -118,8 +140,25 @@ class Web:
         self.live.tell("post", item.to_json())
         return item
 
-    async def upload(self, request: Request, client: str | None) -> tuple[list[Attachment], dict[str, str]]:
-        """The files of a form, in the store already, and its fields. client: whose photos are counted, None: nobody's.
+    @contextlib.asynccontextmanager
+    async def uploading(self, person: str | None) -> AsyncIterator[None]:
+        """A turn to send photos. person None: a program, which waits for its turn. Raises Refused."""
+        if person is None:
+            async with self._programs_uploading, self._uploading:
+                yield
+            return
+        if self._uploads_of[person] >= UPLOADS_OF_ONE:
+            raise Refused(429, SLOW_DOWN)
+        self._uploads_of[person] += 1
+        try:
+            async with self._uploading:
+                yield
+        finally:
+            self._uploads_of[person] -= 1
+            self._uploads_of += Counter()  # Forgets who sends nothing.
+
+    async def upload(self, request: Request, person: str | None) -> tuple[list[Attachment], dict[str, str]]:
+        """The files of a form, in the store already, and its fields. person: whose photos are counted, None: nobody's.
 
         Raises Refused, StoreError.
         """
@@ -127,12 +166,12 @@ class Web:
         attachments: list[Attachment] = []
         fields: dict[str, str] = {}
         try:
-            async with self.uploading:
+            async with self.uploading(person):
                 async for part in upload.parts(stream, kind):
                     if part.filename is None:
                         fields[part.name] = part.data.decode("utf-8", "replace")
                     elif part.filename or part.data:
-                        if client is not None and not self.photos_allowed.allows(client):
+                        if person is not None and not self._takes_photo(person, address(request)):
                             raise Refused(429, SLOW_DOWN)
                         attachments.append(await self.keep(bytes(part.data), part.filename))
         except ClientDisconnect:
@@ -145,6 +184,9 @@ class Web:
         if not attachments:
             raise Refused(400, REFUSALS["empty"])
         return attachments, fields
+
+    def _takes_photo(self, person: str, address: str) -> bool:
+        return self.photos_allowed.allows(person) and self.photos_of_address.allows(address)
 
     async def keep(self, data: bytes, name: str = "") -> Attachment:
         return Attachment({"key": await self.host.keep(data)}, name[:100], len(data))

@@ -5,15 +5,25 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response, Security
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPBearer
 
 from bot.messages import Incoming
-from bot.platforms.web import door, lookups, upload
+from bot.platforms.web import lookups, upload
 from bot.platforms.web.door import Refused
-from bot.platforms.web.room import API, PLATFORM, ROOM
-from bot.platforms.web.shapes import Health, LabelRow, Lesson, ModelNow, Pending, Result, Taught, Trouble, UnknownLabel
+from bot.platforms.web.room import API, PLATFORM
+from bot.platforms.web.shapes import (
+    Health,
+    LabelRow,
+    Lesson,
+    ModelNow,
+    Pending,
+    Result,
+    Taught,
+    Trouble,
+    UnknownLabel,
+    troubles,
+)
 from snaplabel.voices import REFUSALS
 
 if TYPE_CHECKING:
@@ -24,33 +34,14 @@ LONGEST_WAIT_S = 120.0
 
 def routes(web: "Web") -> APIRouter:
     """Everything below /api."""
-    bearer = HTTPBearer(auto_error=False, description="The admin token of the web chat (SNAPLABEL_WEB_TOKEN).")
-    common: dict[int | str, dict[str, Any]] = {
-        401: {"model": Trouble, "description": "The token is missing or wrong."},
-        422: {"model": Trouble, "description": "The request can't be understood."},
-        503: {"model": Trouble, "description": "Nothing could be written down. Try again."},
-    }
-    api = APIRouter(responses=common)
-
-    def owner(request: Request, _documented: Annotated[object, Security(bearer)]) -> None:
-        if not web.door.is_bearer(request.headers.get("authorization", "")):
-            raise Refused(401, "Send the admin token: Authorization: Bearer <token>.")
-
-    def guest(request: Request, _documented: Annotated[object, Security(bearer)]) -> str:
-        """Who may look: returns the chat whose model is meant."""
-        if web.door.is_bearer(request.headers.get("authorization", "")):
-            return API
-        if web.door.open(request.cookies.get(door.COOKIE)) is None:
-            raise Refused(401, door.NOT_INVITED)
-        return ROOM
+    api = APIRouter(responses=troubles(422, 503))
+    owner, guest, asked = web.guard.owner, web.guard.guest, troubles(401, 429)
 
     no_such: dict[int | str, dict[str, Any]] = {
         404: {"model": Trouble, "description": "There is no photo with this id."}
     }
     no_photo: dict[int | str, dict[str, Any]] = {
-        400: {"model": Trouble, "description": "The file is empty, damaged or tiny."},
-        413: {"model": Trouble, "description": "The file is too large."},
-        415: {"model": Trouble, "description": "The file is no photo."},
+        **troubles(400, 413, 415, 500),
         202: {"model": Pending, "description": "Written down; ask for it again."},
     }
     binary = {"schema": {"type": "string", "format": "binary"}}
@@ -71,7 +62,7 @@ def routes(web: "Web") -> APIRouter:
     @api.post(
         "/photos",
         response_model=Result,
-        responses=no_photo,
+        responses={**asked, **no_photo, **troubles(408)},
         dependencies=[Depends(owner)],
         openapi_extra={"requestBody": body},
     )
@@ -80,7 +71,7 @@ def routes(web: "Web") -> APIRouter:
         if request.headers.get("content-type", "").startswith("multipart/"):
             attachment = (await web.upload(request, None))[0][0]
         else:
-            async with web.uploading:
+            async with web.uploading(None):
                 data = await upload.whole(request.stream())
             if not data:
                 raise Refused(400, REFUSALS["empty"])
@@ -90,7 +81,12 @@ def routes(web: "Web") -> APIRouter:
         await web.host.receive([posted])
         return await answer(message, wait_s)
 
-    @api.get("/photos/{id}", response_model=Result, responses={**no_photo, **no_such}, dependencies=[Depends(owner)])
+    @api.get(
+        "/photos/{id}",
+        response_model=Result,
+        responses={**asked, **no_photo, **no_such},
+        dependencies=[Depends(owner)],
+    )
     async def result(id: str, wait_s: Wait = 0.0) -> Result | JSONResponse:
         """What a photo shows, as far as it is known now."""
         return await answer(id, wait_s)
@@ -98,6 +94,8 @@ def routes(web: "Web") -> APIRouter:
     @api.post(
         "/photos/{id}/correction",
         responses={
+            **asked,
+            **troubles(408, 413),
             404: {"model": UnknownLabel | Trouble, "description": "No such photo, or no such label."},
             409: {"model": Trouble, "description": "The photo is not taken in yet, or it was none."},
         },
@@ -111,12 +109,12 @@ def routes(web: "Web") -> APIRouter:
             await web.host.ring("train.learn", classifier_id)
         return taught
 
-    @api.get("/model")
+    @api.get("/model", responses=asked)
     async def model(chat: Annotated[str, Depends(guest)]) -> ModelNow:
         """The model that answers now, and its exam."""
         return await web.ask(lookups.model_now, chat)
 
-    @api.get("/labels")
+    @api.get("/labels", responses=asked)
     async def labels(chat: Annotated[str, Depends(guest)]) -> list[LabelRow]:
         """All labels, most photos first."""
         return await web.ask(lookups.label_rows, chat)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import ipaddress
 import os
 import secrets
 import time
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
@@ -24,12 +25,24 @@ COOKIE_AGE_S = 365 * 24 * 3600
 # A page of another site can't send a header of its own choosing without being allowed to.
 HEADER = "x-snaplabel"
 MAX_NAME = 40
+# Where a link leads. Its key stands behind a #, which browsers keep to themselves: no server or proxy can log it.
+DOOR = "/door"
 PHOTOS_A_MINUTE = 60
 POSTS_A_MINUTE = 120
+# Whoever has the invite can come in as many people; together they may do as much as this many of them.
+PEOPLE_BEHIND_AN_ADDRESS = 10
+# Programs have the admin token; the limit is for one that runs wild.
+PROGRAM_A_MINUTE = 1200
+# People mistype, and a school comes in by one address. Whoever is over it waits, with the right key too.
+WRONG_KEYS_A_MINUTE = 20
 # Anybody may try tokens at the door, so a given one must be too long to be found.
 LEAST_TOKEN = 16
+LONGEST_KEY = 500
 NOT_INVITED = "You are not in this chat yet. Ask for the invite link."
+WRONG_KEY = "This key opens nothing. Perhaps the link was cut off; ask for it again."
 SLOW_DOWN = "That is a lot at once. Please wait a minute, then send the rest."
+TOO_MANY_KEYS = "Too many wrong keys came from your address. Please wait a minute."
+NOT_FROM_HERE = "That did not come from this page, so nothing was done."
 # The limiter remembers so many clients, the least recent one goes first.
 MAX_CLIENTS = 10_000
 
@@ -110,7 +123,19 @@ def admin_link(settings: Settings, port: int = 0) -> str:
     """The address that makes whoever opens it an admin of the web chat. port: the bound one, 0: the one in settings."""
     host = settings.web_host
     host = "localhost" if host in ("", "0.0.0.0", "::", "127.0.0.1") else host  # noqa: S104
-    return f"http://{f'[{host}]' if ':' in host else host}:{port or settings.web_port}/?token={web_token(settings)}"
+    place = f"http://{f'[{host}]' if ':' in host else host}:{port or settings.web_port}"
+    return f"{place}{DOOR}#{quote(web_token(settings), safe='')}"
+
+
+def address_of(client: str) -> str:
+    """What counts as one client's address: of IPv6 the network, since each home has 2^64 addresses or more."""
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:  # A Unix socket's client has none.
+        return client
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
 class Door:
@@ -165,7 +190,10 @@ def is_same_origin(headers: Mapping[str, str]) -> bool:
         return False
     if site := headers.get("sec-fetch-site"):
         return site == "same-origin"
-    return bool(headers.get("host")) and urlsplit(headers.get("origin", "")).netloc == headers.get("host")
+    try:
+        return bool(headers.get("host")) and urlsplit(headers.get("origin", "")).netloc == headers.get("host")
+    except ValueError:  # "http://[": no browser sends that.
+        return False
 
 
 class Limiter:
@@ -177,12 +205,16 @@ class Limiter:
 
     def allows(self, client: str) -> bool:
         """Whether the client may do one more, which is then counted."""
-        moment = time.monotonic()
         times = self._seen.pop(client, None) or deque(maxlen=self.per_minute)
         self._seen[client] = times
         if len(self._seen) > MAX_CLIENTS:
             del self._seen[next(iter(self._seen))]
-        if len(times) == self.per_minute and moment - times[0] < 60:
+        if self.is_over(client):
             return False
-        times.append(moment)
+        times.append(time.monotonic())
         return True
+
+    def is_over(self, client: str) -> bool:
+        """Whether the client may do no more at the moment; counts nothing."""
+        times = self._seen.get(client)
+        return times is not None and len(times) == self.per_minute and time.monotonic() - times[0] < 60

@@ -14,7 +14,8 @@ from bot.platforms.web.shapes import Lesson
 from snaplabel import labels, people, reviews
 from snaplabel.tables import Act, Label, Person, Photo
 
-LARGEST_ID = 2**63 - 1
+# The last one that JSON carries exactly (RFC 8259): the database could count on.
+LARGEST_ID = 2**53 - 1
 
 
 class Votes(BaseModel):
@@ -171,13 +172,14 @@ def decide(
     photo = _photo(session, who, photo_id)
     if wanted.label is None and wanted.decision == "relabel":
         raise Refused(422, "Say which label is the right one.")
+    person_id = people.person(session, PLATFORM, who.person, who.name).id
     label = None
     if wanted.label is not None and wanted.decision != "remove":
         is_new = wanted.new and wanted.decision == "relabel"
-        label = label_named(session, photo.classifier_id, Lesson(label=wanted.label, new=is_new))
+        label = label_named(session, photo.classifier_id, Lesson(label=wanted.label, new=is_new), person_id)
     done = reviewing.decide(
         *(session, photo.classifier_id, photo.id, wanted.decision, label),
-        person_id=people.person(session, PLATFORM, who.person, who.name).id,
+        person_id=person_id,
         votes_needed=votes_needed,
     )
     now = session.get(Label, done.photo.label_id) if done.photo.label_id is not None else None

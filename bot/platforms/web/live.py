@@ -7,7 +7,7 @@ it, from here; a restart forgets it, and the answers remain.
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 from bot.messages import Reply
@@ -18,6 +18,7 @@ HEARTBEAT_S = 15.0
 # A page that is this far behind is cut off; it connects again and reads the feed.
 MAX_BEHIND = 200
 MAX_PAGES = 500
+MAX_PAGES_OF_ONE = 12
 MAX_TEXTS = 200
 MAX_SHOWN = 1000
 
@@ -26,13 +27,13 @@ class Live:
     """The open pages, the last texts, and what each answer shows at this moment."""
 
     def __init__(self) -> None:
-        self._pages: set[asyncio.Queue[str | None]] = set()
+        self._pages: dict[asyncio.Queue[str | None], str] = {}
         self._texts: deque[Item] = deque(maxlen=MAX_TEXTS)
         self._shown: dict[str, Reply] = {}
 
-    @property
-    def is_full(self) -> bool:
-        return len(self._pages) >= MAX_PAGES
+    def is_full(self, person: str = "") -> bool:
+        """Whether no other page of a person can be told anything."""
+        return len(self._pages) >= MAX_PAGES or list(self._pages.values()).count(person) >= MAX_PAGES_OF_ONE
 
     def tell(self, event: str, data: dict[str, Any]) -> None:
         """Send one server-sent event to every open page."""
@@ -43,10 +44,10 @@ class Live:
             except asyncio.QueueFull:
                 self._cut(page)
 
-    async def events(self) -> AsyncIterator[str]:
+    async def events(self, person: str = "") -> AsyncIterator[str]:
         """Everything that is told from now on, as an event stream, until `close` or the page leaves."""
         page: asyncio.Queue[str | None] = asyncio.Queue(MAX_BEHIND)
-        self._pages.add(page)
+        self._pages[page] = person
         try:
             yield "retry: 2000\nevent: hello\ndata: {}\n\n"
             while True:
@@ -58,7 +59,7 @@ class Live:
                     return
                 yield line
         finally:
-            self._pages.discard(page)
+            self._pages.pop(page, None)
 
     def close(self) -> None:
         """End every event stream, so that the server can stop."""
@@ -68,6 +69,11 @@ class Live:
     def said(self, item: Item) -> None:
         """Remember what somebody typed."""
         self._texts.append(item)
+
+    def only(self, people: Collection[str]) -> None:
+        """Forget what was typed by anybody else than these, by their public ids: the others are not here any more."""
+        if any(item.person not in people for item in self._texts):
+            self._texts = deque((item for item in self._texts if item.person in people), MAX_TEXTS)
 
     def texts(self, since: str, before: str) -> list[Item]:
         """What was typed between two moments, oldest first; "" as `since`: from the beginning, as `before`: to now."""
@@ -84,7 +90,7 @@ class Live:
         return self._shown.get(answer)
 
     def _cut(self, page: asyncio.Queue[str | None]) -> None:
-        self._pages.discard(page)
+        self._pages.pop(page, None)
         while not page.empty():
             page.get_nowait()
         page.put_nowait(None)

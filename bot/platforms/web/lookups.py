@@ -9,7 +9,7 @@ from bot import looks
 from bot.platforms.web.door import Refused
 from bot.platforms.web.room import API, PLATFORM, ROOM, room
 from bot.platforms.web.shapes import LabelRow, Lesson, ModelNow, Pending, Result, Score, Taught
-from snaplabel import corrections, labels, people, photos, registry
+from snaplabel import corrections, labels, naming, people, photos, registry
 from snaplabel.database import Database
 from snaplabel.errors import LabelError
 from snaplabel.registry import Card
@@ -18,7 +18,11 @@ from snaplabel.voices import REFUSALS
 
 NO_PHOTO = "There is no photo with this id."
 # What each reason of images.REASONS is in HTTP; others are our own trouble.
-STATUS = {"too-heavy": 413, "too-large": 413, "no-photo": 415, "empty": 400, "broken": 400, "too-small": 400}
+STATUS = {
+    **dict.fromkeys(("empty", "broken", "too-small", "too-thin", "too-hard"), 400),
+    **dict.fromkeys(("too-heavy", "too-large"), 413),
+    **dict.fromkeys(("no-photo", "heic"), 415),
+}
 
 
 def look(session: Session, message_id: str) -> Result | Pending:
@@ -58,8 +62,8 @@ def correct(database: Database, message_id: str, lesson: Lesson, votes_needed: f
                 raise Refused(409, "That photo is still being taken in. Try again in a moment.")
             if picture is None:
                 raise Refused(409, "That was no photo, so there is nothing to correct.")
-            label = label_named(session, picture.classifier_id, lesson)
             person = people.person(session, PLATFORM, API, "API")
+            label = label_named(session, picture.classifier_id, lesson, person.id)
             outcome = corrections.vote(session, picture, person, label, is_admin=True, votes_needed=votes_needed)
             accepted = outcome.accepted.name if outcome.accepted is not None else None
             return Taught(id=message_id, accepted=accepted, changed=outcome.changed), picture.classifier_id
@@ -67,13 +71,13 @@ def correct(database: Database, message_id: str, lesson: Lesson, votes_needed: f
         raise Refused(422, str(error)) from error
 
 
-def label_named(session: Session, classifier_id: int, lesson: Lesson) -> Label:
-    """The label that a lesson names, made if it wishes so. Raises Refused, LabelError."""
+def label_named(session: Session, classifier_id: int, lesson: Lesson, person_id: int) -> Label:
+    """The label that a lesson names, made for this person if it wishes so. Raises Refused, LabelError."""
     meant = labels.meant(session, classifier_id, lesson.label)
     if meant.label is not None and (meant.is_sure or labels.key(lesson.label) == meant.label.key):
         return meant.label
     if lesson.new:
-        return labels.make(session, classifier_id, lesson.label)
+        return naming.make(session, classifier_id, lesson.label, person_id=person_id)
     near = meant.label.name if meant.label is not None else None
     known = [label.name for label in labels.every(session, classifier_id)]
     sentence = f"There is no label “{labels.clean(lesson.label)}”."

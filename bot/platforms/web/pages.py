@@ -8,14 +8,15 @@ from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
+from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 
 from bot import words
 from bot.messages import Incoming, Kind
 from bot.platforms.web import door
 from bot.platforms.web import room as seen
 from bot.platforms.web.door import Refused, Visitor
+from bot.platforms.web.guard import Key
 from bot.platforms.web.room import PLATFORM, ROOM
 from bot.platforms.web.shapes import OWN_ID, Named, Press, Said
 from snaplabel.errors import ImageError, LabelError, NotStored
@@ -29,7 +30,7 @@ PRIVATE = {"cache-control": "private, max-age=600"}
 # Pages learn of a post before its photo is in the store; their pictures wait for it this long.
 ARRIVAL_S = 5.0
 NOTHING_HERE = "There is nothing here."
-NOT_FROM_HERE = "That did not come from this page, so nothing was done."
+LAST_POSITION = 99
 
 
 def page(web: "Web") -> APIRouter:
@@ -46,16 +47,19 @@ def page(web: "Web") -> APIRouter:
     @pages.get("/")
     async def front(request: Request, token: str | None = None) -> Response:
         visitor = web.door.open(request.cookies.get(door.COOKIE))
-        if token is not None and web.door.is_token(token):
-            return _let_in(web, request, web.door.welcome(visitor, as_admin=True))
         return html("page.html") if visitor is not None and token is None else html("door.html", 401)
 
-    @pages.get("/join/{invite}")
-    async def join(request: Request, invite: str) -> Response:
-        visitor = web.door.open(request.cookies.get(door.COOKIE))
-        if not web.door.is_invite(invite):
-            return html("door.html", 401)
-        return _let_in(web, request, web.door.welcome(visitor, as_admin=False))
+    # Links of earlier versions had their key in the address: the door's script still finds it there.
+    @pages.get("/join/{_invite}")
+    @pages.get(door.DOOR)
+    async def at_the_door() -> Response:
+        return html("door.html")
+
+    @pages.post(door.DOOR)
+    async def knock(request: Request, shown: Key) -> Response:
+        """Let somebody in. A key only ever comes in a body, which nobody logs."""
+        visitor = web.guard.welcome(request, shown.key.strip())
+        return _with_cookie(web, request, visitor, JSONResponse({"is_admin": visitor.is_admin}))
 
     @pages.get("/static/{name}")
     async def file(request: Request, name: str) -> Response:
@@ -69,11 +73,6 @@ def page(web: "Web") -> APIRouter:
         return Response(static[name], media_type=kind, headers=headers)
 
     return pages
-
-
-def _let_in(web: "Web", request: Request, visitor: Visitor) -> Response:
-    """Send somebody to the page with a cookie; the secret leaves the address bar."""
-    return _with_cookie(web, request, visitor, RedirectResponse("/", 303))
 
 
 def _with_cookie(web: "Web", request: Request, visitor: Visitor, response: Response) -> Response:
@@ -92,21 +91,9 @@ def room(web: "Web") -> APIRouter:
     """What the page asks and posts: for people with a cookie; posts only from the page itself."""
     routes = APIRouter()
 
-    def member(request: Request) -> Visitor:
-        visitor = web.door.open(request.cookies.get(door.COOKIE))
-        if visitor is None:
-            raise Refused(401, door.NOT_INVITED)
-        return visitor
-
-    def poster(request: Request, visitor: Annotated[Visitor, Depends(member)]) -> Visitor:
-        if not door.is_same_origin(request.headers):
-            raise Refused(403, NOT_FROM_HERE)
-        if not web.posts_allowed.allows(visitor.person):
-            raise Refused(429, door.SLOW_DOWN)
-        return visitor
-
-    Member = Annotated[Visitor, Depends(member)]  # noqa: N806
-    Poster = Annotated[Visitor, Depends(poster)]  # noqa: N806
+    Member = Annotated[Visitor, Depends(web.guard.member)]  # noqa: N806
+    Poster = Annotated[Visitor, Depends(web.guard.poster)]  # noqa: N806
+    Position = Annotated[int, Path(ge=0, le=LAST_POSITION)]  # noqa: N806
 
     def me(request: Request, visitor: Visitor) -> dict[str, Any]:
         commands = [
@@ -122,7 +109,7 @@ def room(web: "Web") -> APIRouter:
             "id": visitor.public,
             "name": visitor.name,
             "is_admin": visitor.is_admin,
-            "invite": f"{request.base_url}join/{web.door.invite}" if visitor.is_admin else None,
+            "invite": f"{request.base_url}door#{web.door.invite}" if visitor.is_admin else None,
             "commands": commands,
         }
 
@@ -130,7 +117,11 @@ def room(web: "Web") -> APIRouter:
         """What somebody did in the room. own_id: the page's id for it, so that a second try counts once."""
         message = visitor.public + (own_id or secrets.token_hex(8))
         return Incoming(
-            PLATFORM, ROOM, message, visitor.person, kind, name=visitor.name, is_admin=visitor.is_admin, **more
+            *(PLATFORM, ROOM, message, visitor.person, kind),
+            name=visitor.name,
+            is_admin=visitor.is_admin,
+            is_signed=True,
+            **more,
         )
 
     @routes.get("/me")
@@ -149,20 +140,21 @@ def room(web: "Web") -> APIRouter:
     async def feed(_visitor: Member, before: str = "") -> dict[str, Any]:
         try:
             items = await web.ask(seen.feed, before)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise Refused(422, "That is no moment.") from error
+        web.live.only(await web.ask(seen.people_here))
         since = items[0].at if len(items) == seen.PAGE else ""
         return seen.with_texts(items, web.live.texts(since, before))
 
     @routes.get("/events")
-    async def events(_visitor: Member) -> Response:
-        if web.live.is_full:
+    async def events(visitor: Member) -> Response:
+        if web.live.is_full(visitor.person):
             raise Refused(503, "The chat is full at the moment. Please try again in a while.")
         headers = {"x-accel-buffering": "no"}
-        return StreamingResponse(web.live.events(), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(web.live.events(visitor.person), media_type="text/event-stream", headers=headers)
 
     @routes.get("/photo/{message}/{position}")
-    async def photo(message: str, position: int, _visitor: Member) -> Response:
+    async def photo(message: str, position: Position, _visitor: Member) -> Response:
         until = time.monotonic() + ARRIVAL_S
         sha256 = await web.ask(seen.photo_sha256, message, position)
         while sha256 == "" and time.monotonic() < until:

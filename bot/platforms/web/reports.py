@@ -5,18 +5,15 @@ import io
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response, Security
-from fastapi.security import HTTPBearer
+from fastapi import APIRouter, Depends, Query, Response
 from PIL import Image
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from bot.platforms.web import door
 from bot.platforms.web.door import Refused
 from bot.platforms.web.lookups import NO_PHOTO, classifier_of
 from bot.platforms.web.pages import PRIVATE
-from bot.platforms.web.room import API, ROOM
-from bot.platforms.web.shapes import Score, Trouble
+from bot.platforms.web.shapes import Score, Trouble, troubles
 from snaplabel import backbones, images, registry, reports
 from snaplabel.errors import ImageError, ModelError, NotStored
 from snaplabel.registry import Card
@@ -123,22 +120,9 @@ def small(stored: bytes) -> bytes:
 
 def routes(web: "Web") -> APIRouter:
     """Everything below /api/models."""
-    bearer = HTTPBearer(auto_error=False, description="The admin token of the web chat (SNAPLABEL_WEB_TOKEN).")
-    common: dict[int | str, dict[str, Any]] = {
-        401: {"model": Trouble, "description": "Neither the token nor an invited person."},
-        422: {"model": Trouble, "description": "The request can't be understood."},
-        503: {"model": Trouble, "description": "The database or the store can't be reached. Try again."},
-    }
     missing: dict[int | str, dict[str, Any]] = {404: {"model": Trouble, "description": "There is no such version."}}
-    models = APIRouter(responses=common)
+    models = APIRouter(responses=troubles(401, 422, 429, 503))
     store = Store(web.settings.store)
-
-    def guest(request: Request, _documented: Annotated[object, Security(bearer)]) -> str:
-        if web.door.is_bearer(request.headers.get("authorization", "")):
-            return API
-        if web.door.open(request.cookies.get(door.COOKIE)) is None:
-            raise Refused(401, door.NOT_INVITED)
-        return ROOM
 
     @lru_cache(maxsize=32)
     def named(run_id: int) -> frozenset[int]:
@@ -154,7 +138,7 @@ def routes(web: "Web") -> APIRouter:
             return None
         return reports.visible(session, model.classifier_id, [photo_id]).get(photo_id)
 
-    Guest = Annotated[str, Depends(guest)]  # noqa: N806
+    Guest = Annotated[str, Depends(web.guard.guest)]  # noqa: N806
     Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]  # noqa: N806
 
     @models.get("/models")

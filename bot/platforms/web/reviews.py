@@ -1,23 +1,26 @@
 """The review on the page and in the API: what to look at first, and every decision with its way back; for admins."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Query, Request, Response, Security
-from fastapi.security import HTTPBearer
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from bot.platforms.web import door, doubts
+from bot.platforms.web import doubts
 from bot.platforms.web.door import Refused
 from bot.platforms.web.doubts import LARGEST_ID, Decision, Doubts, Outcome, Reviewer, Undo, Undone
+from bot.platforms.web.guard import Session, Token
 from bot.platforms.web.lookups import NO_PHOTO
-from bot.platforms.web.pages import NOT_FROM_HERE, PRIVATE
+from bot.platforms.web.pages import PRIVATE
 from bot.platforms.web.room import API, ROOM
-from bot.platforms.web.shapes import Trouble, UnknownLabel
+from bot.platforms.web.shapes import Trouble, UnknownLabel, troubles
 from snaplabel.errors import ImageError, LabelError, NotStored, ReviewError
 
 if TYPE_CHECKING:
     from bot.platforms.web.adapter import Web
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 ADMINS_ONLY = "Only admins may review. Send the admin token, or open the page by the admin's link."
@@ -25,40 +28,26 @@ ADMINS_ONLY = "Only admins may review. Send the admin token, or open the page by
 
 def routes(web: "Web") -> APIRouter:
     """Everything below /api/review."""
-    bearer = HTTPBearer(auto_error=False, description="The admin token of the web chat (SNAPLABEL_WEB_TOKEN).")
-    common: dict[int | str, dict[str, Any]] = {
-        401: {"model": Trouble, "description": "Neither the token nor an invited person."},
-        403: {"model": Trouble, "description": "No admin, or a post that did not come from the page."},
-        422: {"model": Trouble, "description": "The request can't be understood."},
-        503: {"model": Trouble, "description": "Nothing could be written down. Try again."},
-    }
     missing: dict[int | str, dict[str, Any]] = {404: {"model": Trouble, "description": "There is no photo like this."}}
     unknown: dict[int | str, dict[str, Any]] = {
         404: {"model": UnknownLabel | Trouble, "description": "No such photo, or no such label."}
     }
-    too_late: dict[int | str, dict[str, Any]] = {
-        409: {"model": Trouble, "description": "Somebody decided otherwise meanwhile; ask for the list again."},
-        429: {"model": Trouble, "description": "Too much within a minute."},
-    }
-    review = APIRouter(responses=common)
+    written = troubles(408, 409, 413)
+    review = APIRouter(responses=troubles(401, 403, 422, 429, 503))
 
-    def admin(request: Request, _documented: Annotated[object, Security(bearer)]) -> Reviewer:
-        if web.door.is_bearer(request.headers.get("authorization", "")):
+    def admin(request: Request, _token: Token, _session: Session) -> Reviewer:
+        if web.guard.is_program(request):
             return Reviewer(API, API, "API")
-        visitor = web.door.open(request.cookies.get(door.COOKIE))
-        if visitor is None:
-            raise Refused(401, door.NOT_INVITED)
+        visitor = web.guard.member(request)
         if not visitor.is_admin:
+            log.warning("web: somebody who is no admin may not review: refused")
             raise Refused(403, ADMINS_ONLY)
         return Reviewer(ROOM, visitor.person, visitor.name)
 
     def poster(request: Request, who: Annotated[Reviewer, Depends(admin)]) -> Reviewer:
         """An admin who may change something: by the token, or from the page itself."""
         if who.chat == ROOM:
-            if not door.is_same_origin(request.headers):
-                raise Refused(403, NOT_FROM_HERE)
-            if not web.posts_allowed.allows(who.person):
-                raise Refused(429, door.SLOW_DOWN)
+            web.guard.posts(request, who.person)
         return who
 
     async def write(change: Callable[..., tuple[T, int | None]], *args: object) -> T:
@@ -89,12 +78,12 @@ def routes(web: "Web") -> APIRouter:
         return await web.ask(doubts.doubts, who, limit, offset)
 
     # Before the next one, whose address would else take it for a photo.
-    @review.post("/review/undo", responses={**missing, **too_late})
+    @review.post("/review/undo", responses={**missing, **written})
     async def undo(wanted: Undo, who: Poster) -> Undone:
         """Take a decision back: the photo is as it was before."""
         return await write(doubts.undo, who, wanted.act)
 
-    @review.post("/review/{photo_id}", responses={**unknown, **too_late})
+    @review.post("/review/{photo_id}", responses={**unknown, **written})
     async def decide(photo_id: int, decision: Decision, who: Poster) -> Outcome:
         """Keep, relabel or remove a photo. Whoever decides first decides; sending it again counts once."""
         return await write(doubts.decide, who, photo_id, decision)

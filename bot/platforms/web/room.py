@@ -86,7 +86,7 @@ def room(session: Session, chat: str = ROOM) -> Chat | None:
 def feed(session: Session, before: str = "") -> list[Item]:
     """The newest items of the room before a moment ("": now), oldest first; PAGE of them, or as many as there are.
 
-    Raises ValueError when `before` is no moment.
+    Raises ValueError or OverflowError when `before` is no moment.
     """
     chat = room(session)
     if chat is None:
@@ -94,10 +94,17 @@ def feed(session: Session, before: str = "") -> list[Item]:
     moment = datetime.fromisoformat(before) if before else None
     if moment is not None and moment.tzinfo is None:
         raise ValueError(before)
+    moment = moment.astimezone(UTC) if moment is not None else None
     posts = _posts(session, chat, moment)
     alone = _alone(session, chat, moment)
     items = [*(_photos(group) for group in posts), *(Item("answer", one.id, one.at, answer=one) for one in alone)]
     return sorted(items, key=lambda item: item.at)[-PAGE:]
+
+
+def people_here(session: Session) -> set[str]:
+    """Public ids of everybody who is known here."""
+    found = session.scalars(select(Person.platform_id).where(Person.platform == PLATFORM))
+    return {public_id(platform_id) for platform_id in found}
 
 
 def with_texts(items: Sequence[Item], texts: Sequence[Item]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import h11
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import HTTPException, RequestValidationError
@@ -14,9 +15,11 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException as NotRouted
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from bot.platforms.web import api, pages, reports, reviews
+from bot.platforms.web import api, healthz, pages, reports, reviews
 from bot.platforms.web.door import Refused
+from bot.platforms.web.guard import header_of
 from snaplabel import __version__
 from snaplabel.errors import DatabaseError, SettingsError, StoreError
 
@@ -27,20 +30,29 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 64 * 1024
 UPLOADS = ("/photos", "/api/photos")
+# For a request's head, and for a body that is not an upload: a message, at most 64 KB.
+HEAD_WITHIN_S = 20.0
+BODY_WITHIN_S = 30.0
+# Beyond it the answer is 503. Often a process may have 1,024 files open, and the database needs some.
+MAX_CONNECTIONS = 800
 STOP_S = 2
 SECURITY = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-    "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
     "cache-control": "no-store",
 }
 SENTENCES = {
+    400: "That can't be understood.",
     404: "There is nothing here.",
     405: "That can't be done here.",
+    408: "That came too slowly. Please send it again.",
     413: "That is too much text for one message.",
 }
 NOT_WRITTEN = "I could not write that down just now. Please send it again."
@@ -68,6 +80,8 @@ async def serve(web: "Web", listener: socket.socket) -> None:
         access_log=False,
         lifespan="off",
         ws="none",
+        http=_Hurried,
+        limit_concurrency=MAX_CONNECTIONS,
         server_header=False,
         timeout_graceful_shutdown=STOP_S,
     )
@@ -95,17 +109,21 @@ def _application(web: "Web") -> FastAPI:
     )
     app.include_router(pages.page(web), include_in_schema=False)
     app.include_router(pages.room(web), include_in_schema=False)
+    app.include_router(healthz.routes(web), include_in_schema=False)
     app.include_router(api.routes(web), prefix="/api")
     app.include_router(reports.routes(web), prefix="/api")
     app.include_router(reviews.routes(web), prefix="/api")
 
     def refused(_request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
-        return JSONResponse({"error": str(error), **error.more}, error.status)
+        return JSONResponse({"error": str(error), **error.more}, error.status, header_of(error))
 
     def not_routed(_request: Request, error: Exception) -> Response:
         assert isinstance(error, NotRouted)
-        return JSONResponse({"error": SENTENCES.get(error.status_code, str(error.detail))}, error.status_code)
+        # FastAPI tells 422, no such JSON, from 400, no JSON at all; who sent either mends it alike.
+        status = 422 if error.status_code == 400 else error.status_code
+        sentence = SENTENCES.get(error.status_code, str(error.detail))
+        return JSONResponse({"error": sentence}, status, error.headers)
 
     def not_understood(_request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -137,21 +155,56 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Hurried(H11Protocol):
+    """A connection that is closed when a request's head does not come within HEAD_WITHIN_S of its first byte.
+
+    uvicorn itself waits for ever, and every such connection takes one of MAX_CONNECTIONS.
+    """
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(HEAD_WITHIN_S, self.transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        has_head = self.conn.their_state is not h11.IDLE
+        if has_head and self._late is not None:
+            self._late.cancel()
+            self._late = None
+        elif not has_head and self._late is None:
+            self._late = self.loop.call_later(HEAD_WITHIN_S, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        super().connection_lost(exc)
+
+
 class _Guard:
-    """Outermost: security headers on every response, and a limit on every body that is not an upload."""
+    """Outermost: security headers on every response, and limits on every body that is not an upload."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        seen = 0
+        seen, is_whole = 0, scope["path"] in UPLOADS
+        until = asyncio.get_running_loop().time() + BODY_WITHIN_S
 
         async def limited() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, is_whole
+            if is_whole:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408) from None
             seen += len(message.get("body", b""))
-            if seen > MAX_BODY and scope["path"] not in UPLOADS:
+            if seen > MAX_BODY:
                 raise HTTPException(413)
+            is_whole = not message.get("more_body", False)
             return message
 
         async def secured(message: Message) -> None:

@@ -1,8 +1,8 @@
 """What pages and programs send to the web platform, and what programs get back, as pydantic models."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 OWN_ID = "^[a-z0-9]{8,32}$"
 
@@ -35,6 +35,27 @@ class Trouble(BaseModel):
     error: str
 
 
+# What a request may be answered with by the API instead of what it asks for.
+TROUBLES = {
+    400: "The file is empty, damaged, tiny or too hard to read.",
+    401: "The token is missing or wrong.",
+    403: "No admin, or a post that did not come from the page.",
+    408: "What was sent came too slowly.",
+    409: "Somebody decided otherwise meanwhile; ask for the list again.",
+    413: "What was sent is too large.",
+    415: "The file is no photo.",
+    422: "The request can't be understood.",
+    429: "Too much within a minute, or too many wrong tokens. Try again after that minute.",
+    500: "Something went wrong on our side.",
+    503: "Nothing could be read or written down. Try again.",
+}
+
+
+def troubles(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These statuses as FastAPI documents them."""
+    return {status: {"model": Trouble, "description": TROUBLES[status]} for status in statuses}
+
+
 class UnknownLabel(Trouble):
     """The label is not known. near: the one that was perhaps meant; `"new": true` makes it."""
 
@@ -49,6 +70,21 @@ class Pending(BaseModel):
     state: Literal["received", "waiting"]
 
 
+# A tuple's own schema has prefixItems, which several readers of OpenAPI 3.1 (schemathesis 4.32) take for an error.
+Ranked = Annotated[
+    tuple[str, float],
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"anyOf": [{"type": "string"}, {"type": "number"}]},
+            "minItems": 2,
+            "maxItems": 2,
+            "description": "A label and its probability.",
+        }
+    ),
+]
+
+
 class Result(BaseModel):
     """What a photo shows. voice "told": people said so; label None: the model knows nothing of the kind.
 
@@ -59,7 +95,7 @@ class Result(BaseModel):
     label: str | None
     confidence: float | None = Field(ge=0, le=1)
     voice: Literal["sure", "maybe", "unknown", "untaught", "told"]
-    top: list[tuple[str, float]]
+    top: list[Ranked]
     model: int | None
 
 

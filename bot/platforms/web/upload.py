@@ -13,13 +13,19 @@ from snaplabel.voices import REFUSALS
 
 MAX_FILES = 10
 MAX_FIELD_BYTES = 8 * 1024
+MAX_FIELDS = 20
+# Of one part's head, all its headers together; browsers need some 200.
+MAX_HEAD_BYTES = 8 * 1024
 # A sender that says nothing for this long has gone into a tunnel; the page sends again by itself.
 SILENCE_S = 30.0
+# A whole album of the heaviest photos at 1.4 Mbit/s. Whoever sends a byte now and then keeps no place for ever.
+WHOLE_S = 20 * 60.0
 
 TOO_HEAVY = REFUSALS["too-heavy"]
 TOO_MANY = f"At most {MAX_FILES} photos at a time, please."
 GARBLED = "That upload arrived garbled. Please send it again."
 TOO_SLOW = "That upload took too long. Please send it again."
+TOO_MUCH_TEXT = "That is too much text for one message."
 
 
 @dataclass
@@ -32,10 +38,11 @@ class Part:
 
 
 async def chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises Refused after SILENCE_S without a byte."""
+    """The body as it comes. Raises Refused after SILENCE_S without a byte, and after WHOLE_S."""
+    until = asyncio.get_running_loop().time() + WHOLE_S
     while True:
         try:
-            async with asyncio.timeout(SILENCE_S):
+            async with asyncio.timeout_at(min(until, asyncio.get_running_loop().time() + SILENCE_S)):
                 chunk = await anext(stream, None)
         except TimeoutError:
             raise Refused(408, TOO_SLOW) from None
@@ -64,13 +71,16 @@ async def parts(stream: AsyncIterator[bytes], content_type: str) -> AsyncIterato
     if kind != b"multipart/form-data" or not boundary:
         raise Refused(415, "Send photos as a form (multipart/form-data).")
     form = _Form(boundary)
-    files = 0
+    files = fields = 0
     try:
         async for chunk in chunks(stream):
             for part in form.feed(chunk):
                 files += part.filename is not None
+                fields += part.filename is None
                 if files > MAX_FILES:
                     raise Refused(413, TOO_MANY)
+                if fields > MAX_FIELDS:
+                    raise Refused(413, TOO_MUCH_TEXT)
                 yield part
         if not form.is_whole:
             raise Refused(400, GARBLED)
@@ -95,6 +105,7 @@ class _Form:
         self._part = Part()
         self._header = bytearray()
         self._value = bytearray()
+        self._head_bytes = 0
         self._done: list[Part] = []
         self._parser = MultipartParser(
             boundary,
@@ -118,12 +129,12 @@ class _Form:
 
     def _on_part_begin(self) -> None:
         self._part = Part()
+        self._head_bytes = 0
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         most = MAX_BYTES if self._part.filename is not None else MAX_FIELD_BYTES
         if len(self._part.data) + end - start > most:
-            too_long = "That is too much text for one message."
-            raise Refused(413, TOO_HEAVY if self._part.filename is not None else too_long)
+            raise Refused(413, TOO_HEAVY if self._part.filename is not None else TOO_MUCH_TEXT)
         self._part.data += data[start:end]
 
     def _on_part_end(self) -> None:
@@ -133,10 +144,17 @@ class _Form:
         self._header, self._value = bytearray(), bytearray()
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._weigh_head(end - start)
         self._header += data[start:end]
 
     def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._weigh_head(end - start)
         self._value += data[start:end]
+
+    def _weigh_head(self, more: int) -> None:
+        self._head_bytes += more
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise Refused(413, TOO_MUCH_TEXT)
 
     def _on_header_end(self) -> None:
         if self._header.lower() == b"content-disposition":

@@ -210,6 +210,10 @@ class DiscordApi:
         """Carry out the next requests to a route, then drop the connection instead of answering."""
         self._traffic.add_fault(method, path, times, "cut after")
 
+    def heal(self) -> None:
+        """Call off every trouble that has not struck yet."""
+        self._traffic.clear_faults()
+
     def limit(self, method: str, path: str, calls: int, per_s: float) -> None:
         """Give a route an honest rate limit: headers that count down, then 429 until the window ends."""
         self._traffic.add_limit(method, path, calls, per_s)

@@ -116,6 +116,11 @@ class Traffic:
         with self._world.changing():
             self._faults.append(_Fault(method, route_pattern(pattern), times, act, **details))
 
+    def clear_faults(self) -> None:
+        """Call off every fault that has not struck yet."""
+        with self._world.changing():
+            self._faults.clear()
+
     def add_limit(self, method: str, pattern: str, calls: int, per_s: float) -> None:
         """Allow matching routes only so many calls in a window that starts with the first of them."""
         with self._world.changing():
