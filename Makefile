@@ -9,12 +9,16 @@ MAKEFLAGS += --no-print-directory
 .PHONY: setup demo test test-fast check audit lint format clean screenshots chromium
 
 setup: $(STAMP)
+	@echo "Everything is set up: \`. $(VENV)/bin/activate\` makes the command snaplabel yours."
 
 $(STAMP): pyproject.toml requirements/constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "snaplabel needs Python 3.11 or newer."; exit 1; }
 	@echo "Setting up $(VENV): a few minutes the first time, since torch and OpenVINO are large."
-	@test -x $(RUN) || "$(PYTHON)" -m venv $(VENV)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt -e '.[bot,worker,trainer,dev]'
+	@test -x $(RUN) || { echo "  an environment of its own"; "$(PYTHON)" -m venv $(VENV); }
+	@echo "  torch, torchvision and OpenVINO, the large ones"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt torch torchvision openvino
+	@echo "  everything else, and snaplabel itself"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: $(STAMP)

@@ -100,7 +100,7 @@ def play(seed: int, photos: int, names: list[str], quiet_s: float, keep: Path | 
             broken = promises(crowd, house, counts)
             if broken and keep is not None:
                 keep.mkdir(parents=True, exist_ok=True)
-                story = (*crowd.troubles(), house.answers(), house.logs(), telegram.story())
+                story = (*crowd.troubles(), house.books(), house.logs(), telegram.story())
                 (keep / f"{seed}.log").write_text("\n".join(story))
         finally:
             house.stop()

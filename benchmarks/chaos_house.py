@@ -15,7 +15,7 @@ from snaplabel import redis_server
 from snaplabel.database import Database
 from snaplabel.store import Store
 from snaplabel.supervise import Patience, Program, Supervisor
-from snaplabel.tables import Answer, Model
+from snaplabel.tables import Answer, Message, Model
 from tests.walks.house import House, wait_for
 from tests.worker.conftest import Workplace
 from tests.worker.tiny import save_backbone
@@ -89,12 +89,17 @@ class ChaosHouse:
         if pid := self.pid(name):
             os.killpg(pid, signal.SIGKILL)
 
-    def answers(self) -> str:
-        """Every answer as the database has it."""
+    def books(self) -> str:
+        """Every message and every answer as the database has them."""
         with self.database.read() as session:
+            posts = session.scalars(select(Message).order_by(Message.id)).all()
             rows = session.scalars(select(Answer).order_by(Answer.id)).all()
+        of_post = ("id", "chat_id", "platform_id", "state", "answer_id", "attempts", "failure", "received_at")
         names = ("id", "chat_id", "reply_to", "platform_id", "revision", "shown", "state", "attempts", "created_at")
-        return "\n".join(" ".join(str(getattr(row, name)) for name in names) for row in rows)
+        lines = [" ".join(("message", *(str(getattr(post, name)) for name in of_post))) for post in posts]
+        return "\n".join(
+            [*lines, *(" ".join(("answer", *(str(getattr(row, name)) for name in names))) for row in rows)]
+        )
 
     def logs(self) -> str:
         """The end of what every process printed."""

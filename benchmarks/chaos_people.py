@@ -122,6 +122,11 @@ class Photographed:
         words = f"said: {self.label}"
         return self.is_corrected and any(words in text for versions in self.sent.answers for text in versions)
 
+    @property
+    def is_in_trouble(self) -> bool:
+        in_vain = self.is_corrected and not self.is_confirmed
+        return len(self.sent.answers) != 1 or not self.is_answered or in_vain
+
 
 class Crowd:
     """Members who send photos into chats of both platforms, and an admin who corrects some of them."""
@@ -190,9 +195,13 @@ class Crowd:
         return len(ours) + len(theirs) - sum(len(photo.sent.answers) for photo in self.photos)
 
     def troubles(self) -> list[str]:
-        """A line for each photo that was not answered exactly once, for the reader of a failure."""
-        bad = [photo for photo in self.photos if len(photo.sent.answers) != 1 or not photo.is_answered]
-        return [f"{photo.sent.platform} {photo.sent.ids} while {photo.fault}: {photo.sent.answers}" for photo in bad]
+        """A line for each photo that was not answered exactly once, or was corrected in vain."""
+        bad = [photo for photo in self.photos if photo.is_in_trouble]
+        return [
+            f"{photo.sent.platform} {photo.sent.ids} while {photo.fault}, {photo.label} {photo.under_the_answer=}: "
+            f"{photo.sent.answers}"
+            for photo in bad
+        ]
 
     def count(self, database: Database, faults: Iterable[str]) -> dict[str, dict[str, int]]:
         """Fault → what became of the photos that were sent while it lasted."""

@@ -88,7 +88,8 @@ def _status(talk: Talk, _argument: str) -> None:
     if running is not None:
         lines.append(looks.training(running.state, running.kind, running.progress, None, None).plain())
     elif last is not None and last.finished_at is not None:
-        lines.append(f"Last training: {last.finished_at:%d %b %H:%M} UTC, {last.progress.get('verdict') or 'done'}")
+        when = last.finished_at.astimezone()
+        lines.append(f"Last training: {when:%d %b %H:%M}, {last.progress.get('verdict') or 'done'}")
     more = trainings.until_fine_tune(session, classifier_id, talk.settings.fine_tune_after)
     if more:
         lines.append(f"{words.number(more, 'more label')} and I retrain from the ground up.")
@@ -127,7 +128,7 @@ def _rollback(talk: Talk, argument: str) -> None:
         talk.say(Reply(text=str(error), mood="error"))
         return
     talk.note("rollback", version=model.version)
-    talk.say(Reply(f"Back to v{model.version}", "It answers from now on. /models lists all versions.", mood="sure"))
+    talk.say(Reply(f"Back to v{model.version}", words.ROLLED_BACK, mood="sure"))
 
 
 def _cancel(talk: Talk, _argument: str) -> None:

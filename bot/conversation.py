@@ -111,8 +111,14 @@ def respond(talk: Talk) -> None:
         commands.run(talk)
     elif post.reply_to and (about := _about(talk, post.reply_to)) is not None:
         _named(talk, about, post.text)
-    elif post.is_private or post.token is not None:
+    elif post.is_private or post.token is not None or (post.is_signed and not _was_answered(talk)):
         talk.say(Reply(text=words.HINT))
+
+
+def _was_answered(talk: Talk) -> bool:
+    """Whether this person has had an answer here before, and so knows what we are for: small talk needs no other."""
+    mine = select(Message.id).where(Message.chat_id == talk.chat.id, Message.person_id == talk.person.id)
+    return talk.session.scalar(mine.where(Message.answer_id.is_not(None)).limit(1)) is not None
 
 
 def announce(session: Session, settings: Settings, message: Message) -> None:

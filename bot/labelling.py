@@ -198,7 +198,7 @@ def _revert(talk: Talk, argument: str) -> None:
         # A chat's admin need not learn who else there is.
         talk.say(Reply(text=words.WHOM_TO_REVERT, mood="error"))
         return
-    if _is_beyond(talk, person):
+    if _is_beyond(talk, person) or _is_the_import(talk, person):
         return
     if not count:
         talk.say(Reply(text=f"There are no corrections by {name}."))
@@ -245,6 +245,14 @@ def _is_beyond(talk: Talk, person: Person) -> bool:
     return True
 
 
+def _is_the_import(talk: Talk, person: Person) -> bool:
+    """Whether these are the labels of `snaplabel import`, nobody's corrections; then that is said."""
+    if person.platform != "local":
+        return False
+    talk.say(Reply(text=words.NOT_THE_IMPORT, mood="error"))
+    return True
+
+
 def _revert_yes(talk: Talk, numbers: list[str]) -> None:
     asked = _asked_by_admin(talk, numbers)
     if asked is None:
@@ -254,7 +262,7 @@ def _revert_yes(talk: Talk, numbers: list[str]) -> None:
     if person is None:
         talk.say(Reply(text=words.OLD_BUTTON))
         return
-    if _is_beyond(talk, person):
+    if _is_beyond(talk, person) or _is_the_import(talk, person):
         return
     theirs = _photos_corrected(talk, person)
     classifiers = talk.session.scalars(select(Photo.classifier_id).where(Photo.id.in_(theirs)).distinct()).all()

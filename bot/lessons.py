@@ -4,7 +4,9 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
+from bot import answers, commands, words
 from bot.conversation import Talk, album, vote
+from bot.messages import Reply
 from snaplabel import labels, naming, photos
 from snaplabel.errors import ImageError, LabelError
 from snaplabel.images import Prepared
@@ -18,6 +20,7 @@ BURST_PHOTOS = 10
 def take_in(talk: Talk, prepared: Prepared) -> None:
     """A photo's bytes are in the store: record it, learn from its caption, and ring for the worker."""
     caption = _lesson(talk)
+    _point_at_command(talk)
     label_id = caption.id if caption is not None else None
     photo = photos.add(
         talk.session,
@@ -36,6 +39,14 @@ def take_in(talk: Talk, prepared: Prepared) -> None:
             if picture is not None:
                 vote(talk, picture, caption)
     talk.rings.append(("classify.photo", photo.id))
+
+
+def _point_at_command(talk: Talk) -> None:
+    """A caption that is one of our commands is not run: whose photo it came with would be lost sight of. We say so."""
+    name = next(iter(talk.post.text.split()), "").lower()
+    if name.startswith("/") and name[1:] in commands.KNOWN:
+        # No reply to the photo: what is under that is its own answer.
+        answers.say(talk.session, talk.chat, Reply(text=words.command_in_caption(name)))
 
 
 def refuse(talk: Talk, error: ImageError | None) -> None:

@@ -90,9 +90,9 @@ def photo(session: Session, settings: Settings, message: Message) -> Reply:
     latest = said[-1]
     title, text = voices.guess(latest.voice, latest.named, latest.shortlist)
     if votes:
-        heard = " ".join(words.said(person.name, label.name) for person, label in votes)
+        heard = " ".join(_said(message, person, label) for person, label in votes)
         waits = words.WAITS_FOR_AN_ADMIN if votes[-1][0].id in counted.waiting else words.waits_for_votes()
-        text = f"{text}\n{heard} {waits}"
+        text = f"{text}\n{heard} {waits}".strip()
     return Reply(title, text, choices=_guesses(session, message, latest), mood=latest.voice)
 
 
@@ -125,7 +125,7 @@ def _taught(
     if counted.sides and not counted.is_confirmed:
         # One press of an admin, and it counts in the exam too.
         rows = ((Choice(f"✓ {label.name}", f"as:{message.id}:{label.id}", "good"),), *rows)
-    text = words.said(name, label.name)
+    text = _said(message, teachers[-1] if teachers else None, label)
     if len(said) > 1 and said[-1].version != said[0].version and said[-1].top:
         before = said[0].title if said[0].top and said[0].title != said[-1].title else None
         is_known = said[-1].voice in ("sure", "maybe")
@@ -135,6 +135,11 @@ def _taught(
         more = trainings.until_fine_tune(session, picture.classifier_id, settings.fine_tune_after)
         text += " " + words.thanks(more)
     return Reply(label.name, text, choices=rows, mood="taught")
+
+
+def _said(message: Message, person: Person | None, label: Label) -> str:
+    name, is_sender = (person.name, person.id == message.person_id) if person is not None else ("", False)
+    return words.said(name, label.name, is_sender=is_sender)
 
 
 def _votes(session: Session, picture: Photo, since: datetime | None = None) -> list[tuple[Person, Label]]:
@@ -156,7 +161,9 @@ def _guesses(session: Session, message: Message, latest: Seen) -> Rows:
     rows: list[tuple[Choice, ...]] = []
     if latest.top:
         first, *others = latest.top[:3]
-        rows.append((Choice(f"✓ {first[1]}", f"as:{message.id}:{first[0]}", "good"),))
+        is_guess = latest.voice != "unknown"  # What none of the labels explains is not ticked beforehand.
+        name, style = (f"✓ {first[1]}", "good") if is_guess else (first[1], "plain")
+        rows.append((Choice(name, f"as:{message.id}:{first[0]}", style),))
         if others:
             rows.append(tuple(Choice(name, f"as:{message.id}:{label_id}") for label_id, name, _ in others))
     has_labels = session.scalar(
@@ -267,4 +274,4 @@ def model_line(model: Model) -> str:
     exam = card.exam
     right = f"{voices.percent(1 - exam.error)} right" if exam.error is not None else "not examined"
     kind = {"refit": "head", "fine_tune": "full", "backbone": "start"}.get(model.kind, model.kind)
-    return f"{mark} v{model.version:<3} {kind:<5} {right:<14} {model.created_at:%d %b %H:%M}"
+    return f"{mark} v{model.version:<3} {kind:<5} {right:<14} {model.created_at.astimezone():%d %b %H:%M}"

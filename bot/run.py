@@ -85,6 +85,7 @@ class Bot:
         self.database = Database(settings.database)
         self.store = Store(settings.store)
         self.broker = queue.connect(settings)
+        self._bell = queue.Bell(self.broker)
         self.commands = commands.MENU
         self.platforms: dict[str, Platform] = {}
         self._fetching = asyncio.Semaphore(FETCHES_AT_A_TIME)
@@ -130,7 +131,10 @@ class Bot:
     async def ring(self, task: str, number: int) -> None:
         """Ring for a task after a commit. A broker that is down is no error: the sweeper rings again."""
         try:
-            await asyncio.to_thread(queue.enqueue, self.broker, task, number)
+            if task == "classify.photo":
+                await asyncio.to_thread(self._bell.ring, task, number)
+            else:
+                await asyncio.to_thread(queue.enqueue, self.broker, task, number)
             self._broker_is_down = False
         except QueueError as error:
             if not self._broker_is_down:
@@ -149,6 +153,8 @@ class Bot:
             group.create_task(self._every(self._watch_once, names))
             group.create_task(self._every(self._alert_once, names))
             group.create_task(self._rescue(names))
+            # Everything is loaded, the database is open, and each platform is about to connect or to listen.
+            log.info("ready: takes posts from %s", ", ".join(names))
 
     async def close(self) -> None:
         """Let what is being handled and sent come to its end, for a few seconds."""

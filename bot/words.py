@@ -33,11 +33,12 @@ KEPT = "All right, nothing was erased."
 def line(voice: str, top: Sequence[tuple[str, float]], shortlist: int) -> str:
     """The same in a few words, for one photo of an album."""
     title, _ = guess(voice, top, shortlist)
-    return f"{title} ({percent(top[0][1])})" if top and voice in ("sure", "maybe") else title
+    return f"{title} ({percent(top[0][1])})" if top and voice == "maybe" else title
 
 
-def said(name: str, label: str) -> str:
-    return f"{name or 'Somebody'} said: {label}."
+def said(name: str, label: str, *, is_sender: bool = False) -> str:
+    """is_sender: whoever said it also posted the photo, and so is spoken to; it matters where no name is known."""
+    return f"{name or ('You' if is_sender else 'Somebody')} said: {label}."
 
 
 def thanks(until_fine_tune: int | None) -> str:
@@ -369,7 +370,7 @@ def rebound(trusts_roles: bool) -> str:
 
 
 def act(when: datetime, who: str, what: str, is_undone: bool) -> str:
-    return f"{when:%d %b %H:%M}  {who}: {what}" + (", undone" if is_undone else "")
+    return f"{when.astimezone():%d %b %H:%M}  {who}: {what}" + (", undone" if is_undone else "")
 
 
 # Forgetting.
@@ -390,3 +391,22 @@ def forgotten(photos: int, corrections: int, versions: Sequence[int]) -> str:
             "full training will not know them. Backups are not in my reach."
         )
     return text
+
+
+# What is easily done by mistake.
+
+NOT_THE_IMPORT = (
+    "These are the labels of everything that was imported, and no corrections. Only the command line takes them back: "
+    "`snaplabel revert local:import --yes`."
+)
+ROLLED_BACK = (
+    "It answers from now on, until the next training publishes a version that has learnt what was said since. "
+    "/models lists all versions."
+)
+
+
+# Captions.
+
+
+def command_in_caption(command: str) -> str:
+    return f"Your photo is in, but I read no commands in captions: send {command} in a message of its own."

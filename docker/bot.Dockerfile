@@ -8,7 +8,7 @@ COPY requirements/constraints.txt requirements/
 COPY snaplabel snaplabel
 COPY migrations migrations
 COPY bot bot
-RUN pip install --no-cache-dir -c requirements/constraints.txt '.[bot,s3]'
+RUN pip install --no-cache-dir -c requirements/constraints.txt '.[bot,postgres,s3]'
 USER 10001:10001
 WORKDIR /data
 VOLUME /data

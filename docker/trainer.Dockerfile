@@ -12,7 +12,7 @@ COPY snaplabel snaplabel
 COPY migrations migrations
 COPY worker worker
 COPY trainer trainer
-RUN pip install --no-cache-dir -c requirements/constraints.txt '.[trainer,worker,s3]'
+RUN pip install --no-cache-dir -c requirements/constraints.txt '.[trainer,worker,postgres,s3]'
 USER 10001:10001
 WORKDIR /data
 VOLUME /data

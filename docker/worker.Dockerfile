@@ -8,7 +8,7 @@ COPY requirements/constraints.txt requirements/
 COPY snaplabel snaplabel
 COPY migrations migrations
 COPY worker worker
-RUN pip install --no-cache-dir -c requirements/constraints.txt '.[worker,s3]'
+RUN pip install --no-cache-dir -c requirements/constraints.txt '.[worker,postgres,s3]'
 USER 10001:10001
 WORKDIR /data
 VOLUME /data

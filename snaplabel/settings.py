@@ -1,5 +1,7 @@
 """Settings: read once by an entry point, passed inward as a value; importing this module reads nothing."""
 
+import difflib
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -15,8 +17,13 @@ PLACEHOLDERS = {"changeme", "change-me", "token", "your-token", "your_token", "t
 # What the URLs may begin with; anything else would fail later, deep inside a library.
 KINDS = {
     "database_url": ("sqlite:", "postgresql:", "postgresql+psycopg:", "postgres:"),
+    "web_url": ("https://", "http://"),
     "broker_url": ("redis:", "rediss:", "redis+socket:", "sentinel:", "amqp:", "amqps:"),
 }
+
+
+# What these may be, whatever their case where they are upper case.
+CHOICES = {"log_level": ("DEBUG", "INFO", "WARNING", "ERROR"), "log_format": ("text", "json")}
 
 
 def _setting(default: Any, sentence: str, *, secret: bool = False) -> Any:
@@ -42,6 +49,7 @@ class Settings:
     weights: Path | None = _setting(None, "Local .safetensors or .pth weights instead of the download.")
     web_host: str = _setting("127.0.0.1", "Address on which the web chat listens.")
     web_port: int = _setting(8080, "Port of the web chat.")
+    web_url: str = _setting("", "Address by which people reach the web chat, as https://birds.example.org.")
     web_token: str = _setting("", "Admin token of the web chat and its API; empty means one is made.", secret=True)
     refit_after_s: float = _setting(1.0, "Seconds without a new correction before the head is refitted.")
     fine_tune_every_h: float = _setting(24.0, "Hours between fine-tunes when something new was taught; 0: never.")
@@ -100,13 +108,10 @@ def read(environ: Mapping[str, str] | None = None, dotenv: Path | None = None) -
     environ: default os.environ. dotenv: default `.env` in the working directory; a file that is absent is fine.
     Raises SettingsError naming the variable that is misspelt, unreadable or a placeholder.
     """
-    import dotenv as python_dotenv
-
     given = dict(os.environ if environ is None else environ)
     path = Path(".env") if dotenv is None else dotenv
     if path.is_file():
-        below = {k: v or "" for k, v in python_dotenv.dotenv_values(path).items()}
-        given = {**below, **given}
+        given = {**_dotenv(path), **given}
     known = {PREFIX + f.name.upper(): f for f in fields(Settings)}
     values: dict[str, Any] = {}
     for variable, f in known.items():
@@ -118,16 +123,48 @@ def read(environ: Mapping[str, str] | None = None, dotenv: Path | None = None) -
     allowed = {*known, *(f"{name}_FILE" for name in known), f"{PREFIX}TEST_DATA"}
     for variable in given:
         if variable.startswith(PREFIX) and variable not in allowed:
-            raise SettingsError(f"{variable} is no setting of snaplabel. Known: {', '.join(sorted(known))}.")
+            raise SettingsError(_unknown(variable, sorted(known)))
     for name, kinds in KINDS.items():
         if values.get(name) and not values[name].startswith(kinds):
             wanted = ", ".join(f"{kind}…" for kind in kinds)
             raise SettingsError(f"{PREFIX}{name.upper()} is not understood; it begins with one of {wanted}")
+    for name, choices in CHOICES.items():
+        if values.get(name) and values[name] not in choices and values[name].upper() not in choices:
+            raise SettingsError(f"{PREFIX}{name.upper()} is {values[name]!r}; it can be {', '.join(choices)}.")
     if "home" not in values:
         import platformdirs
 
         values["home"] = Path(platformdirs.user_data_dir("snaplabel"))
     return Settings(**values)
+
+
+def _unknown(variable: str, known: list[str]) -> str:
+    # Without what all begin with, "TELEGRAM_TOKN" would be as near to many as to the right one.
+    near = difflib.get_close_matches(variable.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in known], n=1)
+    hint = f"Did you mean {PREFIX}{near[0]}?" if near else "README.md lists them all."
+    return f"{variable} is no setting of snaplabel. {hint}"
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    """What a `.env` file says. Raises SettingsError naming the file and the line of ours that can't be understood.
+
+    Such lines of other programs are left alone: the file may be theirs. A line is never shown, it may hold a token.
+    """
+    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
+
+    try:
+        lines = list(parse_stream(io.StringIO(path.read_text(encoding="utf-8"))))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path.absolute()} can't be read: {error}.") from error
+    for line in lines:
+        if line.error and PREFIX in line.original.string:
+            begins = line.original.line + line.original.string[: line.original.string.index(PREFIX)].count("\n")
+            raise SettingsError(
+                f"{path.absolute()}, line {begins}, is not understood; write NAME=value, quotes closed."
+            )
+    understood = "".join(line.original.string for line in lines if not line.error)
+    return {name: value or "" for name, value in dotenv_values(stream=io.StringIO(understood)).items()}
 
 
 def _from_file(variable: str, path: str) -> str:

@@ -39,7 +39,7 @@ def run(
     Raises SnaplabelError when another `up` has this home, or the port is taken.
     """
     home.make(settings)
-    with _only_one(settings.home):
+    with alone(settings.home, "or set SNAPLABEL_HOME to another folder"):
         settings = replace(settings, web_port=_free_port(settings, settings.web_port if port is None else port))
         home.prepare(settings)
         supervisor = Supervisor(programs(settings))
@@ -80,18 +80,19 @@ def _environment(environ: Mapping[str, str], settings: Settings) -> dict[str, st
 
 
 @contextlib.contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """The lock of a home. The kernel lets go of it however we end; the file stays, and only names the last holder."""
+def alone(folder: Path, otherwise: str = "") -> Iterator[None]:
+    """The lock of a home. The kernel lets go of it however we end; the file stays, and only names the last holder.
+
+    otherwise: what else could be done than to stop whoever has it. Raises SnaplabelError when somebody does.
+    """
     with (folder / "up.lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             file.seek(0)
             pid = file.read().strip() or "unknown"
-            raise SnaplabelError(
-                f"snaplabel is already up in {folder} (process {pid}). Stop that one first, "
-                "or set SNAPLABEL_HOME to another folder."
-            ) from error
+            way = f"Stop that one first{', ' if otherwise else ''}{otherwise}."
+            raise SnaplabelError(f"snaplabel is up in {folder} (process {pid}). {way}") from error
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()

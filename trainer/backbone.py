@@ -26,6 +26,9 @@ from trainer.recipe import Recipe
 if TYPE_CHECKING:
     from torch import nn
 
+OF_ANOTHER = (
+    "Are they another network's? Then unset SNAPLABEL_WEIGHTS, which downloads its own, or give weights of this one."
+)
 FALLBACK = Preparation(resize=256, crop=224)
 # Photos are shown to a pretrained network this much larger than it saw them in training.
 LARGER = 8 / 7
@@ -91,7 +94,25 @@ def of_weights(store: Store, settings: Settings) -> BackboneCard:
     return _from_file(store, settings, path, version)
 
 
+def check_weights(database: Database, store: Store, settings: Settings, classifier_id: int) -> None:
+    """Raise WeightsError or ModelError where a full training would find out much later that the weights don't fit."""
+    if settings.weights is None or not gives_way(base(database, store, classifier_id), settings):
+        return
+    path = weights.find(settings)
+    if not store.has(f"{backbones.folder(weights.version_of(settings.backbone, path))}/card.json"):
+        _fitted(settings, path)
+
+
 def _from_file(store: Store, settings: Settings, path: Path, version: str) -> BackboneCard:
+    network, dimension = _fitted(settings, path)
+    source = path.name if settings.weights is not None else f"torchvision {path.name}"
+    card = BackboneCard(version, settings.backbone, dimension, preparation(settings.backbone, network), True, source)
+    networks.save(store, network.eval(), card)
+    return card
+
+
+def _fitted(settings: Settings, path: Path) -> tuple["nn.Module", int]:
+    """The network of the settings with the weights in a file, and the length of its embeddings. Raises WeightsError."""
     network, last, dimension = networks.build(settings.backbone)
     given = weights.load(path)
     expected = network.state_dict()
@@ -101,12 +122,9 @@ def _from_file(store: Store, settings: Settings, path: Path, version: str) -> Ba
     strange = [name for name, tensor in there.items() if name not in expected or tensor.shape != expected[name].shape]
     if missing or strange:
         what = f"{len(missing)} layers are missing" if missing else f"{strange[0]} is not part of it"
-        raise WeightsError(f"The weights in {path.name} do not fit {settings.backbone}: {what}.")
+        raise WeightsError(f"The weights in {path.name} do not fit {settings.backbone}: {what}. {OF_ANOTHER}")
     network.load_state_dict(there, strict=False)
-    source = path.name if settings.weights is not None else f"torchvision {path.name}"
-    card = BackboneCard(version, settings.backbone, dimension, preparation(settings.backbone, network), True, source)
-    networks.save(store, network.eval(), card)
-    return card
+    return network, dimension
 
 
 def _is_optional(name: str) -> bool:
@@ -157,7 +175,7 @@ def _from_chance(store: Store, architecture: str, recipe: Recipe) -> BackboneCar
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network, _, dimension = networks.build(architecture)
-        _settle(network, size)
+        settle(network, size)
     version, data = networks.version_of(network, architecture)
     if store.has(f"{backbones.folder(version)}/card.json"):
         return backbones.load_card(store, version)
@@ -166,7 +184,7 @@ def _from_chance(store: Store, architecture: str, recipe: Recipe) -> BackboneCar
     return card
 
 
-def _settle(network: "nn.Module", size: Preparation) -> None:
+def settle(network: "nn.Module", size: Preparation) -> None:
     """Give the batch norms of a random network statistics of something like pictures.
 
     With their initial ones (mean 0, variance 1) each layer shrinks what it sees, and embeddings end below what half

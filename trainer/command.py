@@ -48,6 +48,8 @@ def train(
             out.print(sentence, style="yellow", soft_wrap=True)
 
         current = backbone.ensure(database, store, settings, found.id, warn, made)
+        if full:
+            backbone.check_weights(database, store, settings, found.id)
         unused = backbone.unused_weights(database, store, settings, current)
         if unused is not None and not full:
             warn(f"{unused} was given after {classifier} was taught without it; `snaplabel train --full` takes it up.")

@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from sqlalchemy import select
@@ -28,11 +29,12 @@ WATCH_EVERY_S = 5.0
 
 def serve(settings: Settings) -> None:
     """Work on the queue `classify` until SIGTERM or SIGINT."""
-    database, store = Database(settings.database), Store(settings.store)
+    database, store = Database(settings.database, is_redone=True), Store(settings.store)
     engine = Engine(database, store, settings.home)
     app = queue.connect(settings)
 
-    context, turns = Context(database, store, engine), Turns(database, lease_s=settings.lease_s / LOOKS_A_LEASE)
+    pool = ThreadPoolExecutor(_cores(), thread_name_prefix="look")
+    context, turns = Context(database, store, engine, pool), Turns(database, lease_s=settings.lease_s / LOOKS_A_LEASE)
     ring, queued = partial(queue.enqueue, app), partial(queue.length, app, queue.CLASSIFY)
     stop = threading.Event()
     pulse = alerts.Pulse(database, settings, "worker")
@@ -45,6 +47,7 @@ def serve(settings: Settings) -> None:
     finally:
         stop.set()
         watch.join(WATCH_EVERY_S)
+        pool.shutdown(wait=False)
         engine.close()
         database.close()
 
@@ -63,8 +66,12 @@ def _watch(stop: threading.Event, context: Context, turns: Turns, pulse: alerts.
 
 
 def _threads() -> int:
-    """Decoding lets go of the lock; two more than there are cores hide the waits for database and disk."""
-    return (os.cpu_count() or 2) + 2
+    """While the cores look at photos, two more threads wait for database and broker."""
+    return _cores() + 2
+
+
+def _cores() -> int:
+    return os.cpu_count() or 2
 
 
 def _warm_up(database: Database, engine: Engine) -> None:

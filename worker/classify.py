@@ -1,17 +1,21 @@
-"""Classifies one photo: load, predict, save. Knows no Celery; running it twice does no harm."""
+"""Classifies photos: load, predict, save, several in one transaction. Knows no Celery; again, it does no harm."""
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, exists, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from snaplabel import backbones, logs, metrics, photos, registry
+from snaplabel import backbones, logs, metrics
 from snaplabel.database import Database
 from snaplabel.errors import ImageError, NotStored
-from snaplabel.store import Store
-from snaplabel.tables import Embedding, Message, Photo, Prediction
+from snaplabel.heads import Verdict
+from snaplabel.store import Store, photo_key
+from snaplabel.tables import Embedding, Message, Model, Photo, Prediction
 from worker.engine import Engine, Loaded, Vector
 
 log = logging.getLogger(__name__)
@@ -19,11 +23,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Context:
-    """What the worker's tasks work with."""
+    """What the worker's tasks work with. pool: where the photos of a batch are looked at beside each other; None: one
+    after the other.
+    """
 
     database: Database
     store: Store
     engine: Engine
+    pool: ThreadPoolExecutor | None = None
+
+
+@dataclass
+class Looked:
+    """A photo on its way. embedding: what it says, None where it can't be looked at; is_new: it is not stored yet."""
+
+    photo_id: int
+    sha256: str
+    model: Loaded
+    embedding: Vector | None = None
+    is_new: bool = False
+    verdict: Verdict | None = None
+    began: float = field(default_factory=time.monotonic)
 
 
 def classify(context: Context, photo_id: int) -> None:
@@ -31,80 +51,143 @@ def classify(context: Context, photo_id: int) -> None:
 
     Without a model yet the posts go on waiting, and the sweeper rings again. Raises StoreError, ModelError.
     """
-    began = time.monotonic()
-    with context.database.read() as session:
-        photo = session.get(Photo, photo_id)
-    if photo is None:
-        return
-    model = context.engine.model(photo.classifier_id)
-    if model is None:
-        return
-    try:
-        vector, is_new = _vector(context, photo, model.card.backbone)
-    except (ImageError, NotStored) as error:
-        _give_up(context.database, photo_id, error)
-        return
-    voice = _save(context.database, photo_id, model, vector, is_new=is_new)
-    took_ms = (time.monotonic() - began) * 1000
-    log.info("classified in %.0f ms by v%d: %s", took_ms, model.card.version, voice, extra=logs.ids(photo=photo_id))
+    for error in classify_all(context, [photo_id]).values():
+        raise error
+
+
+def classify_all(context: Context, photo_ids: Sequence[int]) -> dict[int, Exception]:
+    """The same for several; photo id → the error, of those that went wrong. One bad photo does no other any harm.
+
+    Raises DatabaseError; none of them counts then.
+    """
+    failed: dict[int, Exception] = {}
+    coming = _begin(context, photo_ids, failed)
+    _look(context, coming, failed)
+    by_model: dict[int, list[Looked]] = {}
+    for one in coming:
+        if one.verdict is not None:
+            by_model.setdefault(one.model.model_id, []).append(one)
+    for together in by_model.values():
+        try:
+            _save(context.database, together)
+        except IntegrityError:  # Of one of them something was written, or erased, in this very moment.
+            for one in together:
+                try:
+                    _save(context.database, [one])
+                except IntegrityError as error:
+                    failed[one.photo_id] = error
+    return failed
 
 
 def embed(context: Context, photo_id: int) -> None:
     """Store a photo's embedding by its classifier's current backbone, when it is not there yet."""
+    failed: dict[int, Exception] = {}
+    coming = _begin(context, [photo_id], failed)
+    _look(context, coming, failed)
+    for error in failed.values():
+        raise error
+    with context.database.begin() as session:
+        for one in coming:
+            there = session.get(Embedding, (photo_id, one.model.card.backbone)) is not None
+            if one.is_new and not there and session.get(Photo, photo_id) is not None:
+                _keep(session, [one])
+
+
+def _begin(context: Context, photo_ids: Sequence[int], failed: dict[int, Exception]) -> list[Looked]:
+    """What is known of these photos; those that are gone, or whose classifier has no model yet, are left out."""
+    query = select(Photo.id, Photo.sha256, Photo.classifier_id, Embedding.backbone, Embedding.vector)
+    query = query.outerjoin(Embedding, Embedding.photo_id == Photo.id).where(Photo.id.in_(photo_ids))
     with context.database.read() as session:
-        photo = session.get(Photo, photo_id)
-    model = context.engine.model(photo.classifier_id) if photo is not None else None
-    if photo is None or model is None:
-        return
-    try:
-        vector, is_new = _vector(context, photo, model.card.backbone)
-    except (ImageError, NotStored) as error:
-        _give_up(context.database, photo_id, error)
-        return
-    if is_new:
-        with context.database.begin() as session:
-            _keep(session, photo_id, model.card.backbone, vector)
+        rows = session.execute(query).all()
+    found: dict[int, Looked] = {}
+    for photo_id, sha256, classifier_id, backbone, vector in rows:
+        if photo_id not in found and photo_id not in failed:
+            try:
+                model = context.engine.model(classifier_id)
+            except Exception as error:
+                failed[photo_id] = error
+                continue
+            if model is not None:
+                found[photo_id] = Looked(photo_id, sha256, model)
+        one = found.get(photo_id)
+        if one is not None and vector is not None and backbone == one.model.card.backbone:
+            one.embedding = backbones.from_bytes([vector])[0]
+    return list(found.values())
 
 
-def _vector(context: Context, photo: Photo, backbone: str) -> tuple[Vector, bool]:
-    """A photo's embedding, and whether it had to be computed."""
-    with context.database.read() as session:
-        stored = session.get(Embedding, (photo.id, backbone))
-    if stored is not None:
-        return backbones.from_bytes([stored.vector])[0], False
-    return context.engine.embed(backbone, photos.read(context.store, photo)), True
+def _look(context: Context, photos: Sequence[Looked], failed: dict[int, Exception]) -> None:
+    def one(photo: Looked) -> None:
+        try:
+            if photo.embedding is None:
+                data = context.store.get(photo_key(photo.sha256))
+                photo.embedding, photo.is_new = context.engine.embed(photo.model.card.backbone, data), True
+            photo.verdict = photo.model.judge(photo.embedding)
+        except (ImageError, NotStored) as error:
+            _give_up(context.database, photo.photo_id, error)
+        except Exception as error:
+            failed[photo.photo_id] = error
+
+    run: Callable[..., Iterable[None]] = map if context.pool is None or len(photos) == 1 else context.pool.map
+    for _ in run(one, photos):
+        pass
 
 
-def _save(database: Database, photo_id: int, model: Loaded, vector: Vector, *, is_new: bool) -> str:
-    """The voice. Whoever finishes first answers; who was held up must not put another model's word after that."""
-    verdict = model.judge(vector)
+def _save(database: Database, photos: Sequence[Looked]) -> None:
+    """Write down what one model says of these. Whoever finishes first answers: who was held up must not put another
+    model's word after that.
+    """
+    model, ids = photos[0].model, [one.photo_id for one in photos]
+    embedded = and_(Embedding.photo_id == Photo.id, Embedding.backbone == model.card.backbone)
+    predicted = and_(Prediction.photo_id == Photo.id, Prediction.model_id == model.model_id)
+    waits = exists().where(Message.photo_id == Photo.id, Message.state == "waiting")
+    is_current = exists().where(
+        Model.classifier_id == Photo.classifier_id, Model.state == "current", Model.id == model.model_id
+    )
+    query = select(Photo.id, Embedding.photo_id, Prediction.id, waits, is_current)
+    query = query.outerjoin(Embedding, embedded).outerjoin(Prediction, predicted).where(Photo.id.in_(ids))
     with database.begin() as session:
-        photo = session.get(Photo, photo_id)
-        if photo is None:
-            return "forgotten in the meantime"
-        current = registry.current(session, photo.classifier_id)
-        if not _waits(session, photo_id) and (current is None or current.id != model.model_id):
-            return "too late to count"
-        if is_new:
-            _keep(session, photo_id, model.card.backbone, vector)
-        there = select(Prediction.id).where(Prediction.photo_id == photo_id, Prediction.model_id == model.model_id)
-        if session.scalar(there) is None:
-            top = [list(pair) for pair in verdict.top]
-            session.add(Prediction(photo_id=photo_id, model_id=model.model_id, top=top, voice=verdict.voice))
-            session.flush()
-        _release(session, photo_id, None)
-    return verdict.voice
+        there = {row[0]: row for row in session.execute(query)}
+        counts = [one for one in photos if one.photo_id in there and any(there[one.photo_id][3:])]
+        _keep(session, [one for one in counts if one.is_new and there[one.photo_id][1] is None])
+        _predict(session, [one for one in counts if there[one.photo_id][2] is None])
+        _release(session, [one.photo_id for one in counts], None)
+    for one in photos:
+        said = "forgotten in the meantime" if one.photo_id not in there else "too late to count"
+        if one in counts and one.verdict is not None:
+            said = one.verdict.voice
+        took_s = time.monotonic() - one.began
+        metrics.CLASSIFY_S.observe(took_s)
+        about = logs.ids(photo=one.photo_id)
+        log.info("classified in %.0f ms by v%d: %s", took_s * 1000, model.card.version, said, extra=about)
 
 
-def _keep(session: Session, photo_id: int, backbone: str, vector: Vector) -> None:
-    if session.get(Photo, photo_id) is not None and session.get(Embedding, (photo_id, backbone)) is None:
-        session.add(Embedding(photo_id=photo_id, backbone=backbone, vector=backbones.to_bytes(vector)))
-        session.flush()
+def _keep(session: Session, photos: Sequence[Looked]) -> None:
+    rows = [
+        {
+            "photo_id": one.photo_id,
+            "backbone": one.model.card.backbone,
+            "vector": backbones.to_bytes(one.embedding),
+        }
+        for one in photos
+        if one.embedding is not None
+    ]
+    if rows:
+        session.execute(insert(Embedding), rows)
 
 
-def _waits(session: Session, photo_id: int) -> bool:
-    here = Message.photo_id == photo_id, Message.state == "waiting"
-    return session.scalar(select(Message.id).where(*here).limit(1)) is not None
+def _predict(session: Session, photos: Sequence[Looked]) -> None:
+    rows = [
+        {
+            "photo_id": one.photo_id,
+            "model_id": one.model.model_id,
+            "top": [list(pair) for pair in one.verdict.top],
+            "voice": one.verdict.voice,
+        }
+        for one in photos
+        if one.verdict is not None
+    ]
+    if rows:
+        session.execute(insert(Prediction), rows)
 
 
 def _give_up(database: Database, photo_id: int, error: ImageError | NotStored) -> None:
@@ -116,12 +199,13 @@ def _give_up(database: Database, photo_id: int, error: ImageError | NotStored) -
         # Of an expired photo no picture is expected.
         has_picture = Photo.id == photo_id, Photo.expired_at.is_(None)
         session.execute(update(Photo).where(*has_picture).values(unreadable=str(error)[:200]))
-        _release(session, photo_id, reason)
+        _release(session, [photo_id], reason)
 
 
-def _release(session: Session, photo_id: int, failure: str | None) -> None:
+def _release(session: Session, photo_ids: Sequence[int], failure: str | None) -> None:
     session.execute(
         update(Message)
-        .where(Message.photo_id == photo_id, Message.state == "waiting")
+        .where(Message.photo_id.in_(photo_ids), Message.state == "waiting")
         .values(state="classified", failure=failure)
+        .execution_options(synchronize_session=False)
     )

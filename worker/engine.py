@@ -50,7 +50,8 @@ class Closed(Exception):
 class Batcher:
     """One thread that runs a backbone on what is waiting, up to MAX_BATCH photos at once.
 
-    An idle one answers at once; a busy one finds more waiting when it comes back, and so batches by itself.
+    An idle one answers at once; a busy one finds more waiting when it comes back, and so batches by itself. A runtime
+    with lanes has no use for batches: there those who ask run it themselves, and wait for a free lane.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -59,7 +60,8 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._entry = threading.Lock()
         self._is_closed = False
-        self._thread.start()
+        if runtime.lanes == 1:
+            self._thread.start()
 
     def embed(self, pixels: Pixels) -> Vector:
         """The embedding of one photo, uint8 (crop, crop, 3) → float32 (dimension,); waits for its turn.
@@ -70,7 +72,11 @@ class Batcher:
         with self._entry:
             if self._is_closed:
                 raise Closed()
-            self._waiting.put((pixels, future))
+            if self.runtime.lanes == 1:
+                self._waiting.put((pixels, future))
+        if self.runtime.lanes > 1:
+            found: Vector = self.runtime.embed(pixels[None])[0]
+            return found
         return future.result()
 
     def close(self) -> None:
@@ -79,7 +85,8 @@ class Batcher:
             if not self._is_closed:
                 self._is_closed = True
                 self._waiting.put(None)
-        self._thread.join(timeout=5)
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
 
     def _work(self) -> None:
         while (first := self._waiting.get()) is not None:

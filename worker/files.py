@@ -90,6 +90,7 @@ def _print(found: dict[str, Any], as_json: bool) -> None:
         top = [(name, chance) for name, chance in found["top"]]
         title, detail = voices.guess(found["voice"], top, voices.shortlist(top))
         # Nobody can press a button here.
-        line = f"{found['file']}: {title} ({detail.removesuffix(f'. {voices.WHAT_IS_IT}')})"
+        detail = detail.removesuffix(f". {voices.WHAT_IS_IT}")
+        line = f"{found['file']}: {title}{f' ({detail})' if detail else ''}"
     sys.stdout.write(line + "\n")
     sys.stdout.flush()

@@ -1,6 +1,8 @@
 """Runtimes: a backbone's graph on this machine's processor. OpenVINO on a CPU, torch where there is a GPU."""
 
-import threading
+import logging
+import os
+import queue
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,31 +14,42 @@ from snaplabel.backbones import BackboneCard, Pixels
 from snaplabel.errors import ModelError, NotStored, StoreError
 from snaplabel.store import Store
 
+log = logging.getLogger(__name__)
+
 Floats = NDArray[np.float32]
 MAX_BATCH = 16
 
 
 class Runtime(Protocol):
-    """A loaded backbone.
+    """A loaded backbone. precision: what it counts in, as in f32, bf16 or f16. lanes: how many may call it at once.
 
-    embed: uint8 (N, crop, crop, 3) RGB, N at most MAX_BATCH → float32 (N, dimension).
+    embed: uint8 (N, crop, crop, 3) RGB, N at most MAX_BATCH → float32 (N, dimension). The head is not part of it: it
+    changes with every refit and is one small product, made where the embedding is stored.
     """
 
     card: BackboneCard
+    precision: str
+    lanes: int
 
     def embed(self, pixels: Pixels) -> Floats: ...
 
 
 class OpenVino:
-    """The exported graph on a CPU. It counts in bf16 where the processor does; threads: 0 leaves that to OpenVINO."""
+    """The exported graph on a CPU, in lanes of one core each: there a batch gains nothing over photos side by side.
 
-    def __init__(self, card: BackboneCard, graph: Path, cache: Path, threads: int = 0) -> None:
+    threads: how many cores; 0: all of them.
+    precision: f32 or bf16; empty: bf16 where the processor has instructions for it, which is OpenVINO's own default.
+    """
+
+    def __init__(self, card: BackboneCard, graph: Path, cache: Path, threads: int = 0, precision: str = "") -> None:
         import openvino
 
         self.card = card
-        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(cache)}
-        if threads:
-            options["INFERENCE_NUM_THREADS"] = threads
+        self.lanes = threads or os.cpu_count() or 1
+        lanes = {"NUM_STREAMS": self.lanes, "INFERENCE_NUM_THREADS": self.lanes}
+        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(cache), **lanes}
+        if precision:
+            options["INFERENCE_PRECISION_HINT"] = precision
         try:
             compiled = openvino.Core().compile_model(str(graph), "CPU", options)
         except RuntimeError:
@@ -46,49 +59,22 @@ class OpenVino:
             except RuntimeError as error:
                 cause = str(error).strip().splitlines()[-1]
                 raise ModelError(f"The graph of backbone {card.version} can't be loaded: {cause}") from error
-        self._request = compiled.create_infer_request()
-        self._lock = threading.Lock()
+        self.precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
+        self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        # Two threads that hand over an array for the first time at the same moment wait for each other for ever: the
+        # bindings look numpy up under a lock, and let go of Python's own inside it. So the first is here, alone.
+        blank = np.zeros((1, card.preparation.crop, card.preparation.crop, 3), np.uint8)
+        for _ in range(self.lanes):
+            lane = compiled.create_infer_request()
+            lane.infer({0: blank}, share_inputs=True)
+            self._free.put(lane)
 
     def embed(self, pixels: Pixels) -> Floats:
-        with self._lock:
-            found = self._request.infer({0: pixels}, share_inputs=True)
-            return np.array(found[0], dtype=np.float32)
-
-
-class TorchGpu:
-    """The network itself on a CUDA device: channels last, half precision."""
-
-    def __init__(self, card: BackboneCard, weights: bytes, device: str = "cuda") -> None:
-        import torch
-        import torchvision
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
-        self.card = card
-        network = torchvision.models.get_model(card.architecture, weights=None)
-        name = [n for n, module in network.named_modules() if isinstance(module, torch.nn.Linear)][-1]
-        network.set_submodule(name, torch.nn.Identity())
+        lane = self._free.get()
         try:
-            kept = {key: value for key, value in load(weights).items() if not key.startswith(f"{name}.")}
-            network.load_state_dict(kept)
-        except (SafetensorError, RuntimeError) as error:
-            raise ModelError(f"The weights of backbone {card.version} are damaged: {error}") from error
-        self._half = device != "cpu"
-        network = network.eval().to(device=device, memory_format=torch.channels_last)
-        self._network = network.half() if self._half else network
-        self._device = device
-        shape = (1, 3, 1, 1)
-        self._mean = torch.tensor(card.preparation.mean, device=device).reshape(shape) * 255
-        self._std = torch.tensor(card.preparation.std, device=device).reshape(shape) * 255
-
-    def embed(self, pixels: Pixels) -> Floats:
-        import torch
-
-        with torch.inference_mode():
-            batch = torch.from_numpy(pixels).to(self._device, non_blocking=True).permute(0, 3, 1, 2)
-            scaled = (batch.float() - self._mean) / self._std
-            found = self._network(scaled.half() if self._half else scaled).float().cpu().numpy()
-        return np.asarray(found, dtype=np.float32)
+            return np.array(lane.infer({0: pixels}, share_inputs=True)[0], dtype=np.float32)
+        finally:
+            self._free.put(lane)
 
 
 def load(store: Store, version: str, home: Path, *, threads: int = 0) -> Runtime:
@@ -97,10 +83,16 @@ def load(store: Store, version: str, home: Path, *, threads: int = 0) -> Runtime
     Raises ModelError naming the file when it is missing or damaged.
     """
     card, cache = backbones.load_card(store, version), home / "cache"
+    runtime: Runtime
     if _has_gpu():
-        return TorchGpu(card, _read(store, card, "weights.safetensors", cache).read_bytes())
-    _read(store, card, "graph.bin", cache)
-    return OpenVino(card, _read(store, card, "graph.xml", cache), cache / "openvino", threads)
+        from worker.gpu import Torch
+
+        runtime = Torch(card, _read(store, card, "weights.safetensors", cache).read_bytes())
+    else:
+        _read(store, card, "graph.bin", cache)
+        runtime = OpenVino(card, _read(store, card, "graph.xml", cache), cache / "openvino", threads)
+    log.info("%s by %s in %s", version, type(runtime).__name__, runtime.precision)
+    return runtime
 
 
 def _read(store: Store, card: BackboneCard, name: str, cache: Path) -> Path:

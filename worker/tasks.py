@@ -1,10 +1,12 @@
-"""The worker's tasks by name: a bell for a photo is answered with whosever turn it is, the work is elsewhere."""
+"""The worker's tasks by name: a bell for a photo is answered with all who wait, in turn; the work is elsewhere."""
 
+import contextlib
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from snaplabel import logs, metrics
+from snaplabel import logs
 from snaplabel.database import now
 from snaplabel.errors import DatabaseError, ModelError, QueueError, StoreError
 from worker import classify, sweep
@@ -14,6 +16,10 @@ from worker.turns import Turn, Turns
 Tasks = dict[str, Callable[[int], None]]
 # For so long a photo waits for a store that fails; then it counts as a try, since it may be this one file.
 FORGIVEN_S = 3600.0
+# A batch is small, so that threads have several under way: while one is written down another is looked at.
+AT_ONCE = 8
+# A bell is answered with everybody who waits, but after so long others have a turn.
+LISTENS_S = 2.0
 log = logging.getLogger(__name__)
 
 
@@ -29,15 +35,23 @@ def tasks(
     """
 
     def photo(_: int) -> None:
-        look(context, turns)
+        until = time.monotonic() + LISTENS_S
+        while look(context, turns, AT_ONCE):
+            if time.monotonic() > until:
+                # Others may wait for this thread, the sweeper for one; whoever is left here has a bell again.
+                with contextlib.suppress(QueueError):
+                    ring("classify.photo", 0)
+                return
 
     def embed(photo_id: int) -> None:
+        photo(0)  # Whatever lies in the queue stands for a bell (`queue.Bell`), and people wait for photos.
         try:
             classify.embed(context, photo_id)
         except (ModelError, StoreError, DatabaseError) as error:
             log.warning("photo %d was not embedded: %s", photo_id, error)
 
     def sweep_up(_: int) -> None:
+        photo(0)
         try:
             tick()
             sweep.sweep(context.database, ring, queued, turns.lease_s)
@@ -47,34 +61,39 @@ def tasks(
     return {"classify.photo": photo, "classify.embed": embed, "classify.sweep": sweep_up}
 
 
-def look(context: Context, turns: Turns) -> bool:
-    """Look at one waiting photo; whether there was one. Nothing that goes wrong with it comes out of here.
+def look(context: Context, turns: Turns, most: int = 1) -> int:
+    """Look at waiting photos, at most so many; how many there were. Nothing that goes wrong with them comes out.
 
     What is no photo's fault (no model, no store, no database) is tried again for as long as it takes.
     """
     try:
-        turn = turns.take()
+        ours = turns.take_some(most)
     except DatabaseError as error:
         log.error("%s Photos wait until it is well again.", error)
-        return False
-    if turn is None:
-        return False
-    with logs.about(message=turn.message_id, photo=turn.photo_id), metrics.CLASSIFY_S.time():
-        _look_at(context, turns, turn)
-    return True
-
-
-def _look_at(context: Context, turns: Turns, turn: Turn) -> None:
+        return 0
     try:
-        classify.classify(context, turn.photo_id)
-    except (ModelError, StoreError, DatabaseError) as error:
-        log.error("photo %d waits: %s", turn.photo_id, error)
-        _end(turns.put_off if _is_its_own_fault(turn, error) else turns.give_back, turn)
-    except Exception:
-        log.exception("photo %d: try %d failed", turn.photo_id, turn.attempt)
-        _end(turns.put_off, turn)
+        # The same picture may have been sent twice; both posts are told then.
+        failed = classify.classify_all(context, list({turn.photo_id: turn for turn in ours})) if ours else {}
+        for turn in ours:
+            if turn.photo_id in failed:
+                _put_down(turns, turn, failed[turn.photo_id])
+    except Exception as error:
+        for turn in ours:
+            _put_down(turns, turn, error)
     finally:
-        turns.done(turn)
+        for turn in ours:
+            turns.done(turn)
+    return len(ours)
+
+
+def _put_down(turns: Turns, turn: Turn, error: Exception) -> None:
+    with logs.about(message=turn.message_id, photo=turn.photo_id):
+        if isinstance(error, ModelError | StoreError | DatabaseError):
+            log.error("photo %d waits: %s", turn.photo_id, error)
+            _end(turns.put_off if _is_its_own_fault(turn, error) else turns.give_back, turn)
+        else:
+            log.error("photo %d: try %d failed", turn.photo_id, turn.attempt, exc_info=error)
+            _end(turns.put_off, turn)
 
 
 def _is_its_own_fault(turn: Turn, error: Exception) -> bool:

@@ -8,15 +8,16 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import aliased
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from snaplabel.database import Database, now
+from snaplabel.database import Database, UtcDateTime, now
 from snaplabel.errors import DatabaseError
 from snaplabel.tables import Chat, Message, Model
 
@@ -32,6 +33,9 @@ GLANCE_S = 0.5
 EACH, AT_ONCE = 50, 1000
 # After a failure that was no photo's fault (no model, no store) its classifier is left alone for so long.
 PAUSE_S = 5.0
+# The present, and the latest end that a lease can have: filled in when a query runs.
+Moment = datetime | BindParameter[datetime]
+MOMENT, LATEST = bindparam("moment", type_=UtcDateTime()), bindparam("latest", type_=UtcDateTime())
 
 
 @dataclass(frozen=True)
@@ -62,14 +66,24 @@ class Turns:
         self._paused: dict[int, float] = {}
         self._in_vain = False
         self._held: dict[Turn, float] = {}
+        # Putting such a query together takes longer than answering it; each is made once.
+        self._waiting, self._first_try, self._next_try = _waiting(), _claim(), _claim(is_again=True)
 
     def take(self) -> Turn | None:
         """The next photo that waits for a look, now ours; None when nobody waits. It counts as a try."""
-        while (found := self._pick()) is not None:
-            if self._claim(found):
-                self._held[found] = time.monotonic()
-                return found
-        return None
+        return next(iter(self.take_some(1)), None)
+
+    def take_some(self, most: int) -> list[Turn]:
+        """The next photos that wait, now ours, claimed in one transaction; none when nobody waits.
+
+        One that was tried before comes alone: it may be the one that killed its worker.
+        """
+        while picked := self._pick(most):
+            ours = self._claim(picked)
+            self._held.update(dict.fromkeys(ours, time.monotonic()))
+            if ours:
+                return ours
+        return []
 
     def done(self, turn: Turn) -> None:
         """Nobody works on it any longer, however it ended."""
@@ -103,7 +117,7 @@ class Turns:
         with self._database.begin() as session:
             session.execute(update(Message).where(*ours).values(**values))
 
-    def _pick(self) -> Turn | None:
+    def _pick(self, most: int) -> list[Turn]:
         with self._lock:
             moment = time.monotonic()
             # Thousands of bells for what can't be looked at just now must not ask the database each.
@@ -111,13 +125,18 @@ class Turns:
                 found = self._look()
                 able = [turn for turn in found if self._paused.get(turn.classifier_id, 0.0) <= moment]
                 self._next, self._in_vain, self._seen_at = deque(self._in_turn(able)), bool(found and not able), moment
-            while self._next:
+            picked: list[Turn] = []
+            while self._next and len(picked) < most:
+                if self._next[0].attempt > 1 and picked:
+                    break
                 turn = self._next.popleft()
                 if self._paused.get(turn.classifier_id, 0.0) <= moment:
                     self._count += 1
                     self._served[turn.person_id] = self._count
-                    return turn
-            return None
+                    picked.append(turn)
+                    if turn.attempt > 1:
+                        break
+            return picked
 
     def _in_turn(self, waiting: list[Turn]) -> Iterable[Turn]:
         """Everybody's first photo, then everybody's second, …; among the first that of whoever had no turn for longest.
@@ -137,50 +156,58 @@ class Turns:
 
     def _look(self) -> list[Turn]:
         """Free photos, a few of each person's, as the turns that they would be."""
-        moment = now()
-        # Who was tried before is seen, however many photos of the same person came earlier.
-        order = (Message.attempts == 0, Message.attempts, Message.id)
-        place = func.row_number().over(partition_by=Message.person_id, order_by=order)
-        ranked = (
-            select(
-                Message.id,
-                Message.photo_id,
-                Message.person_id,
-                Chat.classifier_id,
-                Message.attempts,
-                Message.received_at,
-                place.label("place"),
-            )
-            .join(Chat, Chat.id == Message.chat_id)
-            .where(*waits(), is_free(moment, self.lease_s), self._may_begin(moment))
-            .subquery()
-        )
-        query = select(ranked).where(ranked.c.place <= EACH).order_by(ranked.c.place, ranked.c.id).limit(AT_ONCE)
         with self._database.read() as session:
-            rows = session.execute(query).all()
+            rows = session.execute(self._waiting, self._times(now())).all()
         return [Turn(row[0], row[1], row[2], row[3], row[4] + 1, row[5]) for row in rows]
 
-    def _claim(self, turn: Turn) -> bool:
-        """Whether it is ours now, and no other worker's."""
-        moment = now()
-        untouched = Message.id == turn.message_id, Message.state == "waiting", Message.attempts == turn.attempt - 1
-        mine = update(Message).where(*untouched, is_free(moment, self.lease_s), self._may_begin(moment))
-        until = moment + timedelta(seconds=self.lease_s)
+    def _claim(self, turns: Sequence[Turn]) -> list[Turn]:
+        """Those that are ours now, and no other worker's. All of them have had the same number of tries."""
+        moment, attempt = now(), turns[0].attempt
+        new = {"tries": attempt, "until": moment + timedelta(seconds=self.lease_s)}
+        which = {"ids": [turn.message_id for turn in turns], "before": attempt - 1}
+        claim = self._first_try if attempt == 1 else self._next_try
+        times = {} if attempt == 1 else self._times(moment)
         with self._database.begin() as session:
-            won = session.execute(
-                mine.values(queued_at=until, attempts=turn.attempt).execution_options(synchronize_session=False)
-            )
-            return getattr(won, "rowcount", 0) == 1
+            ours = set(session.scalars(claim, {**which, **new, **times}))
+        return [turn for turn in turns if turn.message_id in ours]
 
-    def _may_begin(self, moment: datetime) -> ColumnElement[bool]:
-        """A photo that was tried before is tried while no other such photo is.
+    def _times(self, moment: datetime) -> dict[str, datetime]:
+        return {"moment": moment, "latest": moment + timedelta(seconds=2 * self.lease_s)}
 
-        All that a worker had in hand when it died was tried; the one that killed it can't take the others along twice.
-        """
-        other = aliased(Message)
-        again = other.state == "waiting", other.attempts > 1, _is_taken(other, moment, self.lease_s)
-        nobody_else = ~select(other.id).where(_on_a_platform(other), *again).exists()
-        return or_(Message.attempts == 0, and_(Message.attempts < MAX_ATTEMPTS, nobody_else))
+
+def _waiting() -> Select[Any]:
+    # Who was tried before is seen, however many photos of the same person came earlier.
+    order = (Message.attempts == 0, Message.attempts, Message.id)
+    place = func.row_number().over(partition_by=Message.person_id, order_by=order)
+    columns = Message.id, Message.photo_id, Message.person_id, Chat.classifier_id, Message.attempts, Message.received_at
+    ranked = (
+        select(*columns, place.label("place"))
+        .join(Chat, Chat.id == Message.chat_id)
+        .where(*waits(), _is_free(MOMENT, LATEST), _may_begin())
+        .subquery()
+    )
+    return select(ranked).where(ranked.c.place <= EACH).order_by(ranked.c.place, ranked.c.id).limit(AT_ONCE)
+
+
+def _claim(*, is_again: bool = False) -> ReturningUpdate[int]:
+    """Ids of those that nobody else has claimed meanwhile."""
+    ids = Message.id.in_(bindparam("ids", expanding=True))
+    mine = update(Message).where(ids, Message.state == "waiting", Message.attempts == bindparam("before"))
+    if is_again:
+        mine = mine.where(_is_free(MOMENT, LATEST), _may_begin())
+    mine = mine.values(queued_at=bindparam("until", type_=UtcDateTime()), attempts=bindparam("tries"))
+    return mine.returning(Message.id).execution_options(synchronize_session=False)
+
+
+def _may_begin() -> ColumnElement[bool]:
+    """A photo that was tried before is tried while no other such photo is.
+
+    All that a worker had in hand when it died was tried; the one that killed it can't take the others along twice.
+    """
+    other = aliased(Message)
+    again = other.state == "waiting", other.attempts > 1, _is_taken(other, MOMENT, LATEST)
+    nobody_else = ~select(other.id).where(_on_a_platform(other), *again).exists()
+    return or_(Message.attempts == 0, and_(Message.attempts < MAX_ATTEMPTS, nobody_else))
 
 
 def waits() -> tuple[ColumnElement[bool], ...]:
@@ -196,11 +223,15 @@ def is_free(moment: datetime, lease_s: float) -> ColumnElement[bool]:
 
     A lease that ends later than any could, was given before the clock was set back.
     """
-    return or_(Message.attempts == 0, Message.queued_at.is_(None), ~_is_taken(Message, moment, lease_s))
+    return _is_free(moment, moment + timedelta(seconds=2 * lease_s))
 
 
-def _is_taken(message: type[Message], moment: datetime, lease_s: float) -> ColumnElement[bool]:
-    return and_(message.queued_at > moment, message.queued_at <= moment + timedelta(seconds=2 * lease_s))
+def _is_free(moment: Moment, latest: Moment) -> ColumnElement[bool]:
+    return or_(Message.attempts == 0, Message.queued_at.is_(None), ~_is_taken(Message, moment, latest))
+
+
+def _is_taken(message: type[Message], moment: Moment, latest: Moment) -> ColumnElement[bool]:
+    return and_(message.queued_at > moment, message.queued_at <= latest)
 
 
 def _on_a_platform(message: type[Message]) -> ColumnElement[bool]:

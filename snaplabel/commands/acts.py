@@ -21,7 +21,7 @@ def acts(settings: Settings, args: argparse.Namespace) -> int:
         found = log.recent(session, classifier_id, args.limit)
         if args.json:
             for act in found:
-                output.console().out(json.dumps(_facts(session, act), ensure_ascii=False))
+                output.say(json.dumps(_facts(session, act), ensure_ascii=False))
             return 0
         rows = [_row(session, act) for act in found]
     if rows:

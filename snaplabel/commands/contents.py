@@ -1,12 +1,13 @@
 """The doctor's look into the database: models and photos that should be in the store, photos that wait, the clock."""
 
+import importlib.util
 from collections.abc import Iterator
 from datetime import timedelta
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from snaplabel import backbones, heads, registry
+from snaplabel import backbones, registry
 from snaplabel.commands.doctor import Finding
 from snaplabel.database import Database, now
 from snaplabel.errors import ModelError, SnaplabelError
@@ -19,6 +20,9 @@ from snaplabel.tables import Classifier, Message, Photo
 LOOK_AT, LOOK_AT_REMOTE = 20_000, 50
 WAITS_TOO_LONG_S = 300.0
 AHEAD_S = 60.0
+NOTHING_TAUGHT = Finding(
+    "lessons", "nothing was taught yet; `snaplabel import DIR` takes in photos, `snaplabel up` chats"
+)
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -27,6 +31,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
     try:
         if not migrations.is_current(settings.database):
+            if not settings.database_url:
+                yield NOTHING_TAUGHT
             return
         store = Store(settings.store)
     except SnaplabelError:
@@ -34,7 +40,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     database = Database(settings.database)
     try:
         with database.read() as session:
-            for part, look in (("file", _file), ("models", _models), ("photos", _photos), ("waiting", _waiting)):
+            for part, look in LOOKS:
                 try:
                     found = look(session, store)
                 except SnaplabelError as error:
@@ -60,9 +66,17 @@ def _file(session: Session, store: Store) -> Finding | None:
     return None
 
 
+def _lessons(session: Session, _store: Store) -> Finding | None:
+    if session.scalar(select(Photo.id).where(Photo.label_id.is_not(None)).limit(1)) is None:
+        return NOTHING_TAUGHT
+    return None
+
+
 def _models(session: Session, store: Store) -> Finding | None:
     """Whether what answers now could be loaded by a worker that starts now."""
     names = []
+    # A bot's machine comes without what loads a head; there the files are only looked at.
+    loads = importlib.util.find_spec("safetensors") is not None
     for classifier in session.scalars(select(Classifier).order_by(Classifier.name)):
         model = registry.current(session, classifier.id)
         if model is None:
@@ -70,13 +84,17 @@ def _models(session: Session, store: Store) -> Finding | None:
         try:
             card = Card.from_json(model.card)
             backbones.check(store, card.backbone)
-            if card.labels:
+            if card.labels and loads:
+                from snaplabel import heads
+
                 heads.load(store, model.key, card)
         except ModelError as error:
             problem = f"`snaplabel rollback --classifier {classifier.name}` takes the version before, or train anew."
             return Finding("models", f"{classifier.name} v{model.version}: {error}", problem)
         names.append(f"{classifier.name} v{model.version}")
-    return Finding("models", f"{', '.join(names)} can be loaded") if names else None
+    return (
+        Finding("models", f"{', '.join(names)} {'can be loaded' if loads else 'are in the store'}") if names else None
+    )
 
 
 def _photos(session: Session, store: Store) -> Finding | None:
@@ -109,3 +127,6 @@ def _ahead(session: Session) -> Finding | None:
     if newest is None or newest < now() + timedelta(seconds=AHEAD_S):
         return None
     return Finding("clock", "the newest post was written down in the future", "Set this machine's clock.")
+
+
+LOOKS = (("file", _file), ("lessons", _lessons), ("models", _models), ("photos", _photos), ("waiting", _waiting))

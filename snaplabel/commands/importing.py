@@ -30,7 +30,8 @@ class Report:
     """What became of each file, by its path.
 
     near: (path, what it looks like). conflicts: (path, its folder's label, the label it is here under).
-    unreadable: (path, reason). alike: labels that may be the same, whoever made them.
+    unreadable: (path, reason). alike: labels that may be the same, whoever made them. parts: train, test and their
+    like, all of which were taken in. labels: what the folders are called. is_only: the classifier has one label.
     """
 
     added: int = 0
@@ -40,6 +41,9 @@ class Report:
     conflicts: list[tuple[str, str, str]] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     alike: list[labels.Duplicate] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    is_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,11 @@ def import_(settings: Settings, args: argparse.Namespace) -> int:
                 relabel=args.relabel,
                 advance=advance,
             )
-        report.others = others
+        report.others, report.parts = others, sources.parts(found)
+        report.labels = sorted({one.label for one in found if one.label})
         with database.read() as session:
-            report.alike = labels.duplicates(session, home.classifier(session, args.classifier).id)
+            report.alike = labels.duplicates(session, classifier_id)
+            report.is_only = len(labels.every(session, classifier_id)) == 1
     importing_report.show(report, args.classifier)
     return 0 if report.added or report.known else 1
 

@@ -25,7 +25,7 @@ REASONS = {
 @contextmanager
 def progress(files: int) -> Iterator[Callable[[int], None]]:
     """A bar on the terminal; nothing where no person looks."""
-    if not output.is_terminal():
+    if not output.is_rich():
         yield lambda files: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -38,9 +38,20 @@ def progress(files: int) -> Iterator[Callable[[int], None]]:
 
 def show(report: Report, classifier_name: str) -> None:
     """Print what was added, and everything that a person should look at."""
-    output.say(f"{report.added} photos added to {classifier_name!r}, {report.known} were here already.")
+    was = "was" if report.known == 1 else "were"
+    output.say(
+        f"{output.number(report.added, 'photo')} added to {classifier_name!r}, {report.known} {was} here already."
+    )
+    if report.parts:
+        named = ", ".join(report.labels[:SHOWN]) + (", …" if len(report.labels) > SHOWN else "")
+        whole = "All of its parts are taken in" if len(report.parts) > 1 else "Its part is taken in"
+        output.say(f"{whole} ({', '.join(report.parts)}); snaplabel keeps an exam of its own. Labels: {named}.")
+    if report.is_only and len(report.labels) == 1:
+        only = f"There is only one label in it, {report.labels[0]}: import the folder that holds one folder per label"
+        output.say(f"{only}. There is nothing to tell apart before there are two.")
     if report.others:
-        output.say(f"{report.others} files are no photos and were left out.")
+        noun = "file is no photo and was" if report.others == 1 else "files are no photos and were"
+        output.say(f"{report.others} {noun} left out.")
     _list("look the same as a photo that was here first, and share its side of the exam", report.near, "{0}: {1}")
     _list(
         "are here under another label, which they keep unless you add --relabel",

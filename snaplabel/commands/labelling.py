@@ -34,14 +34,15 @@ def _do(session: Session, classifier_id: int, args: argparse.Namespace, votes_ne
     if args.act == "merge":
         found, into = (naming.find(session, classifier_id, name) for name in (args.label, args.into))
         moved = naming.merge(session, found, into, person_id=None, votes_needed=votes_needed)
-        return f"{found.name} is {into.name} now; {moved} photos moved. {RELEARN}"
+        return f"{found.name} is {into.name} now; {output.number(moved, 'photo')} moved. {RELEARN}"
     if args.act == "archive":
         found = naming.find(session, classifier_id, args.label)
-        return f"{found.name} is archived; {naming.archive(session, found, person_id=None)} photos put away. {RELEARN}"
+        away = output.number(naming.archive(session, found, person_id=None), "photo")
+        return f"{found.name} is archived; {away} put away. {RELEARN}"
     if args.act == "restore":
         found = naming.archived(session, classifier_id, args.label)
         count = naming.restore(session, found, person_id=None, votes_needed=votes_needed)
-        return f"{found.name} is back, with {count} photos. {RELEARN}"
+        return f"{found.name} is back, with {output.number(count, 'photo')}. {RELEARN}"
     if args.act == "alias":
         found = naming.find(session, classifier_id, args.label)
         return f"{naming.add_alias(session, found, args.other, person_id=None).name} means {found.name} now."

@@ -3,12 +3,21 @@
 import argparse
 from dataclasses import replace
 
-from snaplabel import home
+from snaplabel import architectures, home
 from snaplabel.errors import SettingsError
 from snaplabel.settings import Settings
 
 
 def train(settings: Settings, args: argparse.Namespace) -> int:
+    """What can be seen to be wrong is said before torch is loaded, and before any photo is read."""
+    backbone = args.backbone or settings.backbone
+    architectures.check(backbone, "--backbone" if args.backbone else "SNAPLABEL_BACKBONE")
+    if (
+        settings.weights is not None
+        and settings.weights.is_file()
+        and (found := architectures.trouble(settings.weights))
+    ):
+        raise SettingsError(f"SNAPLABEL_WEIGHTS: {found}.")
     from trainer.command import train as train_now
     from trainer.recipe import taught_by
     from worker.embed import fill
@@ -16,7 +25,7 @@ def train(settings: Settings, args: argparse.Namespace) -> int:
     if not args.full and any((args.backbone, args.epochs, args.rate, args.batch_size)):
         raise SettingsError("--backbone, --epochs, --rate and --batch-size are of the whole network: add --full.")
     home.prepare(settings)
-    settings = replace(settings, backbone=args.backbone or settings.backbone)
+    settings = replace(settings, backbone=backbone)
     recipe = taught_by(epochs=args.epochs, learning_rate=args.rate, batch_size=args.batch_size)
     return train_now(settings, args.classifier, args.full, fill, recipe=recipe)
 

@@ -31,6 +31,7 @@ def rollback(settings: Settings, args: argparse.Namespace) -> int:
         version = model.version
         _note(session, "rollback", model)
     output.say(f"v{version} answers from now on; running workers take it for their next photo.")
+    output.say("So it stays until the next training publishes a version that has learnt what was said since.")
     return 0
 
 

@@ -28,11 +28,24 @@ def list_(settings: Settings, args: argparse.Namespace) -> int:
 def revert(settings: Settings, args: argparse.Namespace) -> int:
     with home.opened(settings) as (database, _), database.begin() as session:
         person = _find(session, args)
+        if person.platform == "local" and not args.yes:
+            raise SnaplabelError(_of_the_import(session, person))
         votes = corrections.revert_all(session, person, votes_needed=settings.votes_needed)
         facts = {"reverted_id": person.id, "corrections": votes}
         acts.record(session, "revert", classifier_id=None, person_id=None, **facts)
-    output.say(f"{votes} corrections taken back; the next training learns without them.")
+    output.say(f"{output.number(votes, 'correction')} taken back; the next training learns without them.")
+    if person.platform == "local":
+        output.say("`snaplabel import` of the same folders gives their photos their labels again.")
     return 0
+
+
+def _of_the_import(session: Session, person: Person) -> str:
+    """What `revert local:import` would do, which is seldom meant."""
+    votes = output.number(forgetting.count(session, person).corrections, "label")
+    return (
+        f"local:import stands for all that was said from this command line: {votes}, by imports and reviews, would be "
+        "taken back. Nothing was done. --yes does it; importing the same folders again brings the imported ones back."
+    )
 
 
 def forget(settings: Settings, args: argparse.Namespace) -> int:
@@ -54,7 +67,8 @@ def forget(settings: Settings, args: argparse.Namespace) -> int:
         with database.begin() as session:
             forgetting.finish(session)
         database.settle()
-    output.say(f"{gone.photos} photos and {gone.corrections} corrections are erased, with name, number and posts.")
+    erased = f"{output.number(gone.photos, 'photo')} and {output.number(gone.corrections, 'correction')}"
+    output.say(f"Erased: {erased}, with name, number and posts.")
     if gone.versions:
         versions = ", ".join(f"v{version}" for version in gone.versions)
         output.say(f"They had taught {versions}; a running trainer refits without them, else `snaplabel train` does.")

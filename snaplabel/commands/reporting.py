@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from snaplabel import backbones, home, output, registry, reports
+from snaplabel import backbones, home, output, people, registry, reports
 from snaplabel.commands.models import exam
 from snaplabel.errors import ModelError, SnaplabelError
 from snaplabel.registry import Card
@@ -35,9 +35,10 @@ def report(settings: Settings, args: argparse.Namespace) -> int:
             from trainer import report as drawing
 
             picture = drawing.draw(database, store, run.id) if run is not None else None
-            _write(store, args.out, model.version, whole, picture)
+            name = f"v{model.version}" if args.classifier == people.DEFAULT else f"{args.classifier}-v{model.version}"
+            _write(store, args.out, name, whole, picture)
             if not args.json:
-                output.say(f"v{model.version}.json{' and its picture are' if picture else ' is'} in {args.out}.")
+                output.say(f"{name}.json{' and its picture are' if picture else ' is'} in {args.out}.")
     if args.json:
         sys.stdout.write(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
     elif args.out is None:
@@ -70,12 +71,12 @@ def _json(session: Session, store: Store, model: Model, found: Report) -> dict[s
     }
 
 
-def _write(store: Store, folder: Path, version: int, whole: dict[str, Any], picture: str | None) -> None:
+def _write(store: Store, folder: Path, name: str, whole: dict[str, Any], picture: str | None) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"v{version}.json").write_text(json.dumps(whole, indent=1, ensure_ascii=False))
+        (folder / f"{name}.json").write_text(json.dumps(whole, indent=1, ensure_ascii=False))
         if picture is not None:
-            (folder / f"v{version}.png").write_bytes(store.get(picture))
+            (folder / f"{name}.png").write_bytes(store.get(picture))
     except OSError as error:
         raise SnaplabelError(f"Can't write to {folder}: {error.strerror or error}.") from error
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from snaplabel import home, naming, output, registry, reviews
+from snaplabel import acts, home, naming, output, registry, reviews
 from snaplabel.errors import LabelError, ReviewError
 from snaplabel.reviews import Item
 from snaplabel.settings import Settings
@@ -16,6 +16,26 @@ from snaplabel.tables import Act, Classifier, Label, Photo
 
 HEADERS = ("", "photo", "why", "label", "looks like", "score", "file")
 REFIT = "`snaplabel train` refits; a running trainer does so by itself."
+NO_WAY_BACK = "Nothing takes it back."
+# What undoes an act that is no review.
+WAYS_BACK = {
+    **dict.fromkeys(("merge", "archive"), "`snaplabel label restore` brings the label back."),
+    "restore": "`snaplabel label archive`, or `merge`, puts the label away again.",
+    "rename": "`snaplabel label rename` gives the label its old name again.",
+    "alias": "`snaplabel label unalias` takes the name away.",
+    "unalias": "`snaplabel label alias` gives the name again.",
+    "new label": "`snaplabel label archive` puts the label away.",
+    "new classifier": "Leave it: a classifier without photos costs nothing.",
+    "import": "`snaplabel review remove` takes photos out; `snaplabel revert local:import` says how all of it is.",
+    "revert": "Importing again brings back what was imported; what people said in chats they have to say again.",
+    **dict.fromkeys(("promote", "rollback", "discard"), "`snaplabel rollback VERSION` lets another version answer."),
+    "retrain": "`snaplabel rollback` goes back to the version before.",
+    "cancel": "`snaplabel train` trains again.",
+    "roles": "/roles in that chat switches it back.",
+    "use": "/use in that chat switches it back.",
+    "export": "Delete the folder that it wrote.",
+    **dict.fromkeys(("forget", "undo"), NO_WAY_BACK),
+}
 REASONS = {
     "unreadable": "can't be read",
     "mislabelled": "probably mislabelled",
@@ -99,6 +119,8 @@ def _undo(session: Session, classifier_id: int, act_id: int | None, votes_needed
         latest = session.get(Act, act_id)
         if latest is None:
             raise ReviewError(f"There is no act {act_id}; `snaplabel acts` lists them.")
+        if (way_back := WAYS_BACK.get(latest.verb)) is not None:
+            raise ReviewError(f"Act {act_id} was no review ({acts.what(session, latest)}). {way_back}")
         _must_be_of(session, classifier_id, latest.classifier_id, f"Act {act_id}")
     if not reviews.undo(session, latest, person_id=None, votes_needed=votes_needed):
         raise ReviewError(f"Act {latest.id} was undone already.")
@@ -113,7 +135,7 @@ def _list(session: Session, store: Store, classifier_id: int, args: argparse.Nam
         contact_sheet.write(session, store, items, args.html, reason)
     if args.json:
         for rank, item in enumerate(items, start=1):
-            output.console().out(json.dumps(_facts(session, store, rank, item), ensure_ascii=False))
+            output.say(json.dumps(_facts(session, store, rank, item), ensure_ascii=False))
         return 0
     if not items:
         output.say(_nothing(session, classifier_id))

@@ -1,7 +1,7 @@
 """Where an import reads from: a folder, or a zip whose members are read in memory and never unpacked to disk."""
 
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -36,6 +36,11 @@ def opened(source: Path) -> Iterator[tuple[list[Found], int]]:
         yield _in_folder(source)
     elif not source.exists():
         raise SnaplabelError(f"There is no {source}.")
+    elif source.suffix.lower() in PHOTO_ENDINGS:
+        raise SnaplabelError(
+            f"{source} is a single photo. Put it into a folder that is named after its label, as in birds/wren/1.jpg, "
+            "and import the folder around that: birds/."
+        )
     else:
         try:
             with zipfile.ZipFile(source) as archive:
@@ -70,6 +75,11 @@ def _is_hidden(inside: PurePosixPath) -> bool:
 
 def _is_photo(inside: PurePosixPath) -> bool:
     return inside.suffix.lower() in PHOTO_ENDINGS or not inside.suffix
+
+
+def parts(found: Iterable[Found]) -> list[str]:
+    """What an outer folder calls the parts of its data set, as in train/ and test/; all of them are taken in."""
+    return sorted({part for one in found for part in PurePosixPath(one.path).parts[:-1] if part.lower() in PARTS})
 
 
 def _label(inside: PurePosixPath) -> str | None:

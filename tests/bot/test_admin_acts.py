@@ -204,7 +204,7 @@ def test_the_log_is_shown_in_the_chat_with_who_and_what(room: Room) -> None:
 
     room.say("/acts", ADMIN)
 
-    assert room.shown().table.endswith("Anna (test:1): rename Juve")
+    assert room.shown().table.endswith("Anna (test:1): renamed Juventus to Juve")
 
 
 # By the API.
@@ -331,7 +331,7 @@ def test_somebody_is_forgotten_from_the_command_line(birds: Path, capsys: pytest
     again = cli.main(["forget", "test:5"])
 
     assert (code, again) == (0, 1)
-    assert "1 photos and 0 corrections are erased" in capsys.readouterr().out
+    assert "Erased: 1 photo and 0 corrections" in capsys.readouterr().out
     with home.opened(read()) as (database, store), database.read() as session:
         assert session.scalars(select(Person.platform_id)).all() == ["import"]
         assert len(session.scalars(select(Photo)).all()) == 2

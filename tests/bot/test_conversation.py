@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import select
 
+from bot import words
 from bot.lessons import hashtag
 from snaplabel.tables import Message
 from tests.bot.room import ADMIN, MEMBER, OTHER, Room, picture
@@ -169,7 +170,7 @@ def test_an_album_gets_one_answer_with_a_line_a_photo(room: Room) -> None:
     room.work("sure", Juventus=0.93)
 
     assert len(room.answers()) == 1
-    assert room.shown().text.splitlines()[:3] == [f"{n}. Juventus, quite sure (93 %)" for n in (1, 2, 3)]
+    assert room.shown().text.splitlines()[:3] == [f"{n}. Juventus, quite sure" for n in (1, 2, 3)]
 
 
 def test_a_photo_of_an_album_is_corrected_by_its_number(room: Room) -> None:
@@ -307,3 +308,64 @@ def test_a_form_about_no_photo_is_answered(room: Room) -> None:
     room.say("Newcastle", reply_to="999", token="interaction:1:2")
 
     assert "Send me a photo" in room.shown().text
+
+
+def test_no_label_is_ticked_beforehand_on_a_photo_that_is_none_of_them(room: Room) -> None:
+    room.photo()
+
+    room.work("unknown", Juventus=0.5, Newcastle=0.45)
+
+    assert room.buttons() == ["Juventus", "Newcastle", "Something else…"]
+    assert {choice.style for row in room.shown().choices for choice in row} == {"plain"}
+
+
+def test_quite_sure_stands_without_a_number_that_would_say_less(room: Room) -> None:
+    room.photo()
+
+    room.work("sure", Juventus=0.7, Newcastle=0.3)
+
+    assert (room.shown().title, room.shown().text) == ("Juventus, quite sure", "")
+
+
+@pytest.mark.parametrize(("person", "who"), [(MEMBER, "You"), (OTHER, "Somebody")])
+def test_the_nameless_sender_of_a_photo_is_spoken_to(room: Room, person: str, who: str) -> None:
+    photo = room.photo(person=MEMBER, name="")
+    room.work("sure", Juventus=0.93, Newcastle=0.05)
+
+    room.say("Newcastle", person, reply_to=photo, name="")
+
+    assert room.shown().text.startswith(f"{who} said: Newcastle.")
+
+
+def test_small_talk_of_a_newcomer_on_the_page_gets_one_hint(room: Room) -> None:
+    room.say("hello there", is_signed=True)
+    room.say("anybody here?", is_signed=True)
+
+    assert [answer.content["text"] for answer in room.answers()] == [words.HINT]
+
+
+def test_small_talk_of_somebody_who_posted_photos_gets_none(room: Room) -> None:
+    room.photo(is_signed=True)
+    room.work("sure", Juventus=0.93)
+
+    room.say("nice one", is_signed=True)
+
+    assert len(room.answers()) == 1
+
+
+def test_a_command_as_a_caption_is_not_run_and_that_is_said(room: Room) -> None:
+    room.photo(caption="/labels please", person=ADMIN)
+    room.work("sure", Juventus=0.93)
+
+    texts = [answer.content for answer in room.answers()]
+
+    assert [content["title"] for content in texts] == ["", "Juventus, quite sure"]
+    assert "send /labels in a message of its own" in texts[0]["text"]
+
+
+def test_a_caption_that_only_begins_like_a_command_is_a_caption(room: Room) -> None:
+    room.photo(caption="/shrug what is this")
+
+    room.work("sure", Juventus=0.93)
+
+    assert len(room.answers()) == 1

@@ -38,7 +38,10 @@ RED, GREY = Choice("Red", "as:1:2", "good"), Choice("Grey", "as:1:3")
 
 
 class Notebook:
-    """A Host on a real database, which also remembers what it was given. refusals: what `receive` raises next."""
+    """A Host on a real database, which also remembers what it was given.
+
+    refusals: what `receive` raises next. holds: whether it waits before it writes anything down; held: how many wait.
+    """
 
     def __init__(self, database: Database) -> None:
         self.settings: Any = None
@@ -47,10 +50,15 @@ class Notebook:
         self.posts: list[Incoming] = []
         self.refusals: list[Exception] = []
         self.takes_s = 0.0
+        self.holds, self.held = False, 0
         self.pictures: dict[str, bytes] = {}
 
     async def receive(self, posts: Sequence[Incoming]) -> None:
         await asyncio.sleep(self.takes_s)
+        self.held += 1
+        while self.holds:
+            await asyncio.sleep(0.005)
+        self.held -= 1
         if self.refusals:
             raise self.refusals.pop(0)
         for post in posts:
@@ -120,6 +128,10 @@ class Desk:
                 await asyncio.wait(tasks)
 
         self.do(others())
+
+    def count(self, event: str) -> int:
+        """How many of these events are being worked on."""
+        return sum(event in task.get_name() for task in asyncio.all_tasks(self._loop))
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=20)
@@ -485,6 +497,26 @@ def test_photos_sent_into_a_lost_session_are_found(api: DiscordApi, channel: Cha
 
     posts = desk.posts(4)
     assert [post.message for post in posts[1:]] == [str(each.id) for each in (*missed, live)]
+
+
+def test_what_was_said_while_one_session_gave_way_to_another_under_a_backfill_is_found(
+    api: DiscordApi, channel: Channel, anna: User, desk: Desk
+) -> None:
+    anna.send(channel, attachments=[photo()])
+    desk.posts()
+    desk.stop()
+    missed = [anna.send(channel, attachments=[photo()])]
+    desk.host.holds = True
+    desk.new()
+    desk.start(waits=False)
+    desk.eventually(lambda: desk.host.held)
+
+    api.drop_gateway(resumable=False)
+    missed.append(anna.send(channel, attachments=[photo()]))
+    desk.eventually(lambda: desk.count("on_guild_available") == 2, 20)
+    desk.host.holds = False
+
+    assert [post.message for post in desk.posts(3)[1:]] == [str(each.id) for each in missed]
 
 
 def test_a_message_during_the_backfill_does_not_overtake_it(channel: Channel, anna: User, desk: Desk) -> None:

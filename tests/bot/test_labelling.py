@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import select
 
-from snaplabel import labels, people
-from snaplabel.tables import Act, Correction, Label, Prediction
+from snaplabel import corrections, labels, people
+from snaplabel.tables import Act, Correction, Label, Photo, Prediction
 from tests.bot.room import ADMIN, MEMBER, OTHER, Room
 
 
@@ -90,7 +90,7 @@ def test_an_answer_of_before_a_merge_is_shown_as_one_label(room: Room) -> None:
         merged = session.scalars(select(Label).where(Label.name == "Newcastles")).one().id
 
     room.photo()
-    room.work("sure", Newcastle=0.5)
+    room.work("maybe", Newcastle=0.5)
     with room.database.begin() as session:
         said = session.scalars(select(Prediction)).one()
         said.top = [[merged, 0.4], *said.top[:1]]
@@ -212,6 +212,20 @@ def test_a_revert_of_nobody_says_how(room: Room, argument: str) -> None:
 
     assert room.buttons() == []
     assert "Whose corrections?" in room.shown().text or "no corrections by somebody" in room.shown().text
+
+
+def test_what_was_imported_is_not_reverted_from_a_chat(room: Room) -> None:
+    photo = room.photo(1, MEMBER)
+    with room.database.begin() as session:
+        importer = people.person(session, "local", "import", "import")
+        found, label = session.scalars(select(Photo)).one(), labels.make(session, 1, "Torino")
+        corrections.vote(session, found, importer, label, is_admin=True, votes_needed=0.5)
+
+    room.say("/revert local:import", ADMIN)
+
+    assert room.buttons() == []
+    assert "snaplabel revert local:import --yes" in room.shown().text
+    assert room.label_of(photo) == "Torino"
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_what_admins_did_to_erased_photos_stays_as_who_and_when(room: Room) -> N
     with room.database.read() as session:
         removal = session.scalars(select(Act).where(Act.verb == "remove")).one()
         assert (removal.photo_id, acts.who(session, removal)) == (None, "Anna (test:1)")
-        assert acts.what(session, removal) == "remove a photo that was erased since"
+        assert acts.what(session, removal) == "took out a photo that was erased since"
 
 
 def test_a_group_stays_one_group_when_its_first_photo_is_erased(room: Room) -> None:

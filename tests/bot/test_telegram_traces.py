@@ -7,10 +7,10 @@ import pytest
 
 from bot import reception
 from bot.messages import Choice, Incoming, Reply
-from bot.platforms.telegram import traces
+from bot.platforms.telegram import adapter, traces
 from snaplabel import people
 from snaplabel.database import Database
-from snaplabel.errors import PlatformError
+from snaplabel.errors import DatabaseError, PlatformError
 from snaplabel.tables import Answer
 from tests.bot.test_telegram import Desk, desk_at
 from tests.fakes.telegram_api import Chat, Message, TelegramApi, User
@@ -92,6 +92,29 @@ def test_a_message_that_was_cut_off_after_it_arrived_is_found_among_all_others(
     assert found == str(ours.id)
     assert [message.shown for message in chat.messages] == before
     assert ours.buttons == [["✓ Red"]]
+
+
+def test_nothing_is_looked_for_while_posts_are_still_to_come_in(
+    telegram: TelegramApi, desk: Desk, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "HEARD_WITHIN_S", 0.2)
+    anna = telegram.person("Anna")
+    chat = telegram.private_chat(anna)
+    photo = anna.send_text(chat, "one")
+    _write_down(database, photo)
+    answer = _answer(database, photo)
+    desk.posts()
+    desk.host.refusals = [DatabaseError("away")] * 1000
+    unheard = [anna.send_text(chat, "chatter") for _ in range(2 * traces.MOST)]
+    sent = desk.send(chat, REPLY, str(photo.id))
+
+    error = _refused(desk, desk.platform.find(str(chat.id), answer, REPLY, reply_to=str(photo.id)))
+    desk.host.refusals.clear()
+    desk.posts(1 + len(unheard))
+    _write_down(database, *unheard)
+
+    assert not error.permanent
+    assert _find(desk, photo, answer) == sent
 
 
 def test_nothing_is_found_where_nothing_arrived_and_nothing_is_changed(

@@ -148,6 +148,15 @@ def test_without_the_token_nothing_is_told(place: Served, method: str, path: str
             assert response.json()["error"]
 
 
+def test_a_wrong_token_and_none_are_told_apart(place: Served) -> None:
+    with place.guest() as stranger:
+        none = stranger.post("/api/photos", content=b"{}")
+        wrong = stranger.post("/api/photos", headers={"Authorization": "Bearer wrong"}, content=b"{}")
+
+    assert none.json()["error"].startswith("Send the admin token")
+    assert wrong.json()["error"].startswith("This is not the admin token")
+
+
 def test_a_cookie_is_no_token(place: Served) -> None:
     with place.admin() as admin:
         assert admin.post("/api/photos", content=picture()).status_code == 401

@@ -284,3 +284,51 @@ def test_a_key_can_be_typed_in_and_a_wrong_one_is_told(chromium: Browser, place:
     page.press("Enter")
 
     page.wait_for("document.querySelector('#invite')?.hidden === false")
+
+
+def test_a_file_that_is_no_photo_does_not_get_into_the_tray(chromium: Browser, place: Served, tmp_path: Path) -> None:
+    page = enter(chromium, place)
+    notes = tmp_path / "notes.md"
+    notes.write_text("# Notes")
+
+    page.choose_files("#files", notes, photo(tmp_path))
+
+    page.wait_for("document.querySelectorAll('#tray li').length === 1")
+    assert page.run("document.querySelector('#notice p').textContent").startswith("notes.md is no photo.")
+    page.write("/labels")
+    page.press("Enter")
+    page.wait_for("document.querySelector('#notice p').textContent.includes('no commands in captions')")
+    assert page.run("document.querySelectorAll('#tray li').length") == 1
+    page.run("document.querySelector('#notice button').click()")
+    assert page.run("document.querySelector('#notice').hidden")
+
+
+def test_on_a_phone_nothing_in_fixed_width_is_cut_off(chromium: Browser, place: Served, tmp_path: Path) -> None:
+    page = enter(chromium, place, PHONE)
+
+    page.write("/help")
+    page.press("Enter")
+
+    page.wait_for("document.querySelector('.card pre')")
+    page.screenshot(tmp_path / "help.png")
+    assert page.run(
+        "document.querySelector('.card pre').scrollWidth <= document.querySelector('.card pre').clientWidth"
+    )
+    assert page.run("document.querySelector('.card pre').textContent.split('\\n').length") > 5
+    assert page.run("/^\\d\\d:\\d\\d$/.test(document.querySelector('.who time').textContent)")
+    assert page.run("getComputedStyle(document.querySelector('#review-keys')).display") == "none"
+    fits = "document.querySelector('#model').scrollWidth <= document.querySelector('#model').clientWidth"
+    page.wait_for(f"document.querySelector('#model').textContent.includes('3 labels') && {fits}")
+
+
+def test_the_invite_link_is_copied_where_the_clipboard_is_closed(
+    chromium: Browser, place: Served, tmp_path: Path
+) -> None:
+    page = enter(chromium, place)
+    page.run("Object.defineProperty(navigator, 'clipboard', { value: undefined }); true")
+
+    page.run("document.querySelector('#invite').focus()")
+    page.press("Enter")
+
+    page.wait_for("document.querySelector('#notice p').textContent.startsWith('The invite link is copied')")
+    page.wait_for("document.querySelector('#notice').hidden")

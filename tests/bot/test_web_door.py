@@ -5,11 +5,12 @@ import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from bot.platforms.web import upload
-from bot.platforms.web.door import Door, Visitor, admin_link, web_token
+from bot.platforms.web.door import Door, Visitor, admin_link, public_place, web_token
 from snaplabel.errors import LabelError, SettingsError
 from snaplabel.settings import Settings, read
 from tests.bot.webhouse import OURS, TOKEN, Served, served
@@ -23,6 +24,43 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("alone") / "home"
     with served(read({"SNAPLABEL_HOME": str(home)}, dotenv=home / "no.env")) as found:
         yield found
+
+
+class TestPlace:
+    """Where others reach the page."""
+
+    def test_the_address_in_settings_wins(self, tmp_path: Path) -> None:
+        settings = Settings(tmp_path, web_host="0.0.0.0", web_url="https://birds.example.org/", web_token=TOKEN)
+
+        assert public_place(settings, asked="http://localhost:8080/") == "https://birds.example.org"
+        assert admin_link(settings) == f"https://birds.example.org/door#{TOKEN}"
+
+    def test_the_address_that_somebody_came_by_is_good_for_others(self, tmp_path: Path) -> None:
+        settings = Settings(tmp_path, web_host="0.0.0.0")
+
+        assert public_place(settings, asked="http://192.168.1.7:8080/") == "http://192.168.1.7:8080"
+
+    @pytest.mark.parametrize("asked", ["", "http://localhost:8080/", "http://127.0.0.1:8080/", "http://[::1]:8080/"])
+    def test_who_listens_everywhere_tells_no_localhost(self, tmp_path: Path, asked: str) -> None:
+        settings = Settings(tmp_path, web_host="0.0.0.0", web_port=8080)
+
+        host = urlsplit(public_place(settings, asked=asked)).hostname
+
+        assert host not in (None, "localhost", "0.0.0.0", "127.0.0.1", "::1")
+
+    def test_who_listens_on_this_machine_only_says_so(self, tmp_path: Path) -> None:
+        settings = Settings(tmp_path, web_port=8080)
+
+        assert public_place(settings) == "http://localhost:8080"
+        assert public_place(settings, asked="http://127.0.0.1:9000/") == "http://127.0.0.1:9000"
+
+    def test_the_invite_link_leads_to_the_public_address(self, tmp_path: Path) -> None:
+        given = {"SNAPLABEL_HOME": str(tmp_path / "home"), "SNAPLABEL_WEB_URL": "https://birds.example.org"}
+
+        with served(read(given, dotenv=tmp_path / "no.env")) as found, found.admin() as admin:
+            invite = admin.get("/me").json()["invite"]
+
+        assert invite == f"https://birds.example.org/door#{found.web.door.invite}"
 
 
 class TestDoor:

@@ -508,6 +508,15 @@ def test_a_server_error_is_tried_again_but_a_ban_is_not(api: DiscordApi, channel
     assert banned.value.status == 429
 
 
+def test_troubles_that_were_called_off_do_not_strike(api: DiscordApi, channel: Channel, bot: Bot) -> None:
+    api.fail_next("POST", "/channels/*/messages", status=502, times=3)
+
+    api.heal()
+    bot.say(channel, "at once")
+
+    assert [call.status for call in api.calls_to("POST", "/channels/*/messages")] == [200]
+
+
 # Being used
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from snaplabel import __version__, cli, logs
+import migrations
+from snaplabel import __version__, cli, logs, up
 from snaplabel.errors import SettingsError
 from snaplabel.settings import Settings, read
 
@@ -75,6 +76,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["up", "--port", "70000"],
         ["revert", "somebody"],
         ["train", "--full", "--epochs", "0"],
+        ["review", "--limit", "0"],
+        ["acts", "--limit", "0"],
         ["train", "--full", "--rate", "fast"],
     ],
 )
@@ -167,3 +170,54 @@ def test_an_unknown_log_level_is_a_wrong_setting(settings: Settings) -> None:
 
     with pytest.raises(SettingsError, match="SNAPLABEL_LOG_LEVEL"):
         logs.configure(replace(settings, log_level="loud"), "bot")
+
+
+def test_a_command_that_is_mistyped_brings_up_the_near_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["trian"]) == 2
+
+    assert "there is no command 'trian'; did you mean 'train'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "sentence"),
+    [
+        ("SNAPLABEL_BACKBONE", "resnet81", "SNAPLABEL_BACKBONE: torchvision has no classification network 'resnet81'"),
+        ("SNAPLABEL_WEIGHTS", "soup.pth", "SNAPLABEL_WEIGHTS: soup.pth is no file that torch saved"),
+        ("SNAPLABEL_LOG_LEVEL", "LOUD", "SNAPLABEL_LOG_LEVEL is 'LOUD'; it can be DEBUG, INFO, WARNING, ERROR"),
+    ],
+)
+def test_a_training_that_cannot_go_well_is_refused_before_any_work(
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+    value: str,
+    sentence: str,
+) -> None:
+    Path("soup.pth").write_text("carrots")
+    monkeypatch.setenv(setting, value)
+
+    assert cli.main(["train", "--full"]) == 2
+
+    assert sentence in capsys.readouterr().err
+    assert not home.exists()
+
+
+def test_an_unknown_backbone_is_named_by_the_option_it_came_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--full", "--backbone", "nosuchnet"]) == 2
+
+    assert "--backbone: torchvision has no classification network 'nosuchnet'" in capsys.readouterr().err
+
+
+def test_a_home_that_is_up_is_not_migrated_down(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["migrate"]) == 0
+
+    with up.alone(home):
+        refused = cli.main(["migrate", "--down", "0002"])
+    is_untouched = migrations.is_current(read().database)
+    allowed = cli.main(["migrate", "--down", "0002"])
+
+    said = capsys.readouterr()
+    assert (refused, is_untouched, allowed) == (1, True, 0)
+    assert f"snaplabel is up in {home} (process {os.getpid()}). Stop that one first." in said.err
+    assert "The database is back at 0002.\nThe next command of this version may bring it up to date again" in said.out

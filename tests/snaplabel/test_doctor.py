@@ -66,6 +66,23 @@ def test_a_new_installation_is_well(settings: Settings) -> None:
     assert _problems(settings) == []
 
 
+def test_a_new_installation_is_told_that_nothing_was_taught(settings: Settings) -> None:
+    new = [finding.sentence for finding in doctor.examine(settings) if finding.part == "lessons"]
+    home.prepare(settings)
+    migrated = [finding.sentence for finding in doctor.examine(settings) if finding.part == "lessons"]
+
+    assert new == migrated
+    assert "nothing was taught yet; `snaplabel import DIR`" in new[0]
+
+
+def test_a_postgresql_out_of_reach_is_asked_about(settings: Settings) -> None:
+    away = replace(settings, database_url="postgresql://me:hush-hush@127.0.0.1:1/db")
+
+    (found,) = (finding for finding in doctor.examine(away) if finding.problem is not None)
+
+    assert "Is it running, and are host, port, name, user and password" in str(found.problem)
+
+
 def test_a_used_installation_is_well_and_the_store_keeps_no_trace(settings: Settings) -> None:
     home.prepare(settings)
 
@@ -131,6 +148,8 @@ def test_chats_without_an_admin_are_a_problem(settings: Settings) -> None:
         ("broker", {"broker_url": "redis://:hush-hush@127.0.0.1:1/0"}),
         ("store", {"store_url": "/proc/nowhere"}),
         ("weights", {"weights": Path("/nowhere.pth")}),
+        ("weights", {"weights": Path(__file__)}),
+        ("weights", {"backbone": "foo"}),
     ],
 )
 def test_what_is_out_of_reach_is_a_problem(settings: Settings, part: str, change: dict[str, object]) -> None:

@@ -248,3 +248,38 @@ def test_hostile_pictures_are_refused_and_never_bring_it_down(
 
     assert report.added > 10
     assert len(report.unreadable) > 10
+
+
+def test_the_command_says_that_train_and_test_are_both_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SNAPLABEL_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "set", {"train/ant/1.png": picture(1), "test/ant/2.png": picture(2), "test/bee/3.png": picture(3)})
+
+    assert cli.main(["import", "set"]) == 0
+
+    said = capsys.readouterr().out
+    assert "All of its parts are taken in (test, train)" in said
+    assert "Labels: ant, bee." in said
+    assert "only one label" not in said
+
+
+def test_the_command_warns_of_a_single_label_and_of_a_single_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SNAPLABEL_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "ant", {"1.png": picture(1)})
+    write(tmp_path / "set", {"ant/1.png": picture(1)})
+
+    write(tmp_path / "more", {"bee/1.png": picture(2)})
+
+    codes = [cli.main(["import", source]) for source in ("set", "ant/1.png", "more")]
+
+    said = capsys.readouterr()
+    assert codes == [0, 1, 0]
+    assert said.out.count("only one label") == 1
+    assert "1 photo added to 'default', 0 were here already." in said.out
+    assert "There is only one label in it, ant" in said.out
+    assert "ant/1.png is a single photo. Put it into a folder that is named after its label" in said.err

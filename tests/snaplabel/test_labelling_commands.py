@@ -6,6 +6,9 @@ import pytest
 from sqlalchemy import select
 
 from snaplabel import cli, home, people
+from snaplabel.acts import VERBS
+from snaplabel.commands.reviewing import WAYS_BACK
+from snaplabel.reviews import REVIEWS
 from snaplabel.settings import read
 from snaplabel.tables import Act, Label, Photo
 from tests.snaplabel.test_importing import picture, write
@@ -109,12 +112,61 @@ def test_a_classifier_may_be_named_before_or_after_the_act(capsys: pytest.Captur
 def test_people_shows_the_id_that_revert_takes(capsys: pytest.CaptureFixture[str]) -> None:
     lines = _run(capsys, "people").splitlines()
 
-    said = _run(capsys, "revert", lines[1].split("\t")[0])
+    said = _run(capsys, "revert", lines[1].split("\t")[0], "--yes").splitlines()[0]
 
     assert lines[1].split("\t") == ["local:import", "import", "4", "", "admin"]
-    assert said == "4 corrections taken back; the next training learns without them.\n"
+    assert said == "4 corrections taken back; the next training learns without them."
     assert _labels() == {"ant": 0, "ants": 0, "bee": 0}
     with home.opened(read()) as (database, _), database.read() as session:
         (act,) = session.scalars(select(Act).where(Act.verb != "import")).all()
         importer = people.person(session, "local", "import").id
     assert (act.verb, act.person_id, act.facts) == ("revert", None, {"reverted_id": importer, "corrections": 4})
+
+
+def test_the_labels_of_an_import_are_not_taken_back_by_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["revert", "local:import"]) == 1
+
+    assert "4 labels, by imports and reviews, would be taken back. Nothing was done." in capsys.readouterr().err
+    assert _labels() == {"ant": 1, "ants": 2, "bee": 1}
+
+
+def test_importing_again_brings_back_what_a_revert_took(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _run(capsys, "revert", "local:import", "--yes")
+
+    _run(capsys, "import", str(here / "insects"))
+
+    assert _labels() == {"ant": 1, "ants": 2, "bee": 1}
+
+
+def test_the_log_says_in_words_what_was_done_to_labels(capsys: pytest.CaptureFixture[str]) -> None:
+    for act in (
+        ["alias", "bee", "honey bee"],
+        ["rename", "bee", "wasp"],
+        ["merge", "ant", "ants"],
+        ["archive", "wasp"],
+    ):
+        _run(capsys, "label", *act)
+    _run(capsys, "revert", "local:import", "--yes")
+
+    said = [line.split("\t")[3] for line in _run(capsys, "acts").splitlines()[1:]]
+
+    assert said == [
+        "took back 4 corrections by local:import",
+        "archived wasp (1 photo)",
+        "merged ant into ants (1 photo)",
+        "renamed bee to wasp",
+        "gave wasp the other name honey bee",
+        "imported 4 files",
+    ]
+
+
+def test_undoing_a_merge_as_a_review_says_what_undoes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    _run(capsys, "label", "merge", "ant", "ants")
+
+    assert cli.main(["review", "undo", "2"]) == 1
+
+    assert "Act 2 was no review (merged ant into ants (1 photo)). `snaplabel label restore`" in capsys.readouterr().err
+
+
+def test_every_act_that_is_no_review_says_what_undoes_it() -> None:
+    assert set(WAYS_BACK) == set(VERBS) - set(REVIEWS)

@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from snaplabel import backbones, cli, home, people, reports
 from snaplabel.backbones import BackboneCard, Preparation
 from snaplabel.registry import Card, Exam
 from snaplabel.reports import Bin, Calibration, Change, LabelScore, Report, Score
 from snaplabel.settings import read
-from snaplabel.tables import Model, TrainingRun
+from snaplabel.tables import Classifier, Model, TrainingRun
 
 CARD = Card(
     "default",
@@ -104,6 +105,15 @@ def test_files_are_written_with_the_picture(here: Path, capsys: pytest.CaptureFi
     assert json.loads((here / "kept/here/v2.json").read_text())["version"] == 2
     assert (here / "kept/here/v2.png").read_bytes().startswith(b"\x89PNG")
     assert "kept/here" in capsys.readouterr().out
+
+
+def test_files_of_another_classifier_are_named_by_it(here: Path) -> None:
+    with home.opened(read()) as (database, _), database.begin() as session:
+        session.scalars(select(Classifier)).one().name = "birds"
+
+    assert cli.main(["report", "--classifier", "birds", "--out", "kept"]) == 0
+
+    assert sorted(path.name for path in (here / "kept").iterdir()) == ["birds-v2.json", "birds-v2.png"]
 
 
 def test_a_folder_that_cannot_be_written_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

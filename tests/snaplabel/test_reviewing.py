@@ -171,8 +171,9 @@ def test_the_log_lists_who_did_what_newest_first(capsys: pytest.CaptureFixture[s
 
     rows = [line.split("\t") for line in _said(capsys, "acts").splitlines()[1:]]
 
-    reviews = ["undo photo 1", "remove photo 2 (cat)", "relabel photo 1: cat → dog", "keep photo 3 (dog)"]
-    assert [row[3] for row in rows] == [*reviews, "import (files 4)"]
+    undone = "undid what was decided about photo 1"
+    reviews = [undone, "took out photo 2 (cat)", "relabelled photo 1: cat → dog", "kept photo 3 (dog)"]
+    assert [row[3] for row in rows] == [*reviews, "imported 4 files"]
     assert {row[2] for row in rows} == {"command line"}
     assert [bool(row[4]) for row in rows] == [False, False, True, False, False]
     assert json.loads(_said(capsys, "acts", "--json", "--limit", "1"))["verb"] == "undo"

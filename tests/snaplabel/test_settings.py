@@ -88,6 +88,43 @@ def test_an_unknown_variable_is_refused() -> None:
         read({"SNAPLABEL_TELEGRAM_TOKN": "123:abc"}, NO_FILE)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [("TELEGRAM_TOKN", "TELEGRAM_TOKEN"), ("WEBPORT", "WEB_PORT"), ("TOKEN", "WEB_TOKEN"), ("BACKBONES", "BACKBONE")],
+)
+def test_an_unknown_variable_brings_up_the_near_one(wrong: str, meant: str) -> None:
+    with pytest.raises(SettingsError, match=rf"Did you mean SNAPLABEL_{meant}\?$"):
+        read({f"SNAPLABEL_{wrong}": "123"}, NO_FILE)
+
+
+@pytest.mark.parametrize(("name", "value"), [("LOG_LEVEL", "LOUD"), ("LOG_FORMAT", "xml")])
+def test_a_word_that_is_no_choice_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"SNAPLABEL_{name} is '{value}'; it can be "):
+        read({f"SNAPLABEL_{name}": value}, NO_FILE)
+
+
+def test_a_line_of_the_dotenv_file_that_is_not_understood_is_named_and_not_shown(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("# ours\nSNAPLABEL_WEB_PORT=1111\n\nSNAPLABEL_WEB_TOKEN='hush-hush\n")
+
+    with pytest.raises(SettingsError, match=r"\.env, line 4, is not understood") as raised:
+        read({}, dotenv)
+
+    assert "hush" not in str(raised.value)
+
+
+def test_lines_of_other_programs_in_the_dotenv_file_are_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("THEIRS='open\nSNAPLABEL_WEB_PORT=1111\n")
+
+    settings = read({}, dotenv)
+
+    assert settings.web_port == 1111
+    assert caplog.records == []
+
+
 def test_other_peoples_variables_are_left_alone() -> None:
     read({"PATH": "/bin", "OTHER_TOKEN": "changeme"}, NO_FILE)
 
@@ -184,3 +221,8 @@ def test_every_setting_has_a_sentence() -> None:
 def test_a_url_of_an_unknown_kind_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} is not understood; it begins with one of"):
         read({name: value}, NO_FILE)
+
+
+def test_a_public_address_without_its_scheme_is_not_understood() -> None:
+    with pytest.raises(SettingsError, match=r"SNAPLABEL_WEB_URL.*https://"):
+        read({"SNAPLABEL_WEB_URL": "birds.example.org"}, NO_FILE)

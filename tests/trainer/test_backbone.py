@@ -163,6 +163,43 @@ def test_a_graph_that_says_something_else_is_refused(store: Store) -> None:
         network.check_graph(path, pixels, wanted)
 
 
+def test_a_graph_whose_file_was_damaged_on_the_way_is_refused(store: Store) -> None:
+    card = backbone._from_chance(store, ARCHITECTURE, RECIPE)
+    folder = backbones.folder(card.version)
+    path, numbers = (
+        store.local(f"{folder}/graph.xml", Path("unused")),
+        store.local(f"{folder}/graph.bin", Path("unused")),
+    )
+    made, _ = network.load(store, card.version)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    with torch.no_grad():
+        wanted = network.prepared(card.preparation, made)(torch.from_numpy(pixels)).numpy()
+    network.check_graph(path, pixels, wanted)
+
+    whole = numbers.read_bytes()
+    numbers.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+
+    with pytest.raises(ModelError, match=r"does not compute|off the network"):
+        network.check_graph(path, pixels, wanted)
+
+
+class _Moody(torch.nn.Module):
+    """Its export follows one picture only: what it does with a darker one is lost."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        means = images.mean(dim=(2, 3))
+        return means * (2.0 if float(means.detach().sum()) > 1.0 else -1.0)
+
+
+def test_a_network_whose_export_says_something_else_never_goes_live(store: Store) -> None:
+    card = backbones.BackboneCard("moody-1", "moody", 3, backbones.Preparation(32, 32), False, "test")
+
+    with pytest.raises(ModelError, match="was not published"):
+        network.save(store, _Moody(), card, b"weights")
+
+    assert store.keys(backbones.folder("moody-1")) == []
+
+
 @pytest.mark.parametrize(("name", "dimension"), [("squeezenet1_1", 512), ("mobilenet_v3_small", 1024)])
 def test_networks_of_other_makes_lose_their_last_layer_too(name: str, dimension: int) -> None:
     made, _, found = network.build(name)
@@ -186,6 +223,19 @@ def test_weights_of_another_network_are_refused(
 
     with pytest.raises(WeightsError, match=r"whole.safetensors do not fit squeezenet1_1"):
         _ensure(database, store, given, _classifier(database), [])
+
+
+def test_weights_that_do_not_fit_are_refused_before_a_full_training(
+    database: Database, store: Store, settings: Settings, file: Path
+) -> None:
+    classifier_id = _classifier(database)
+    given = replace(settings, backbone=ARCHITECTURE, weights=file)
+    _ensure(database, store, given, classifier_id, [])
+
+    with pytest.raises(WeightsError, match=r"do not fit squeezenet1_1: .*unset SNAPLABEL_WEIGHTS"):
+        backbone.check_weights(database, store, replace(given, backbone="squeezenet1_1"), classifier_id)
+
+    backbone.check_weights(database, store, given, classifier_id)
 
 
 def test_weights_without_the_last_layer_fit(

@@ -152,6 +152,7 @@ def test_the_batcher_answers_everyone_with_their_own_photo() -> None:
     batches: list[int] = []
 
     class Counting:
+        lanes = 1
         card = BackboneCard("x", "x", 1, replace, True, "")  # type: ignore[arg-type]
 
         def embed(self, pixels: Pixels) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

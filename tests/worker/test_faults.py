@@ -128,6 +128,7 @@ def test_a_backbone_that_makes_room_for_another_leaves_nobody_waiting_for_ever(w
 
 def test_a_closed_batcher_takes_no_photo(workplace: Workplace) -> None:
     class Nothing:
+        lanes = 1
         card: BackboneCard
 
         def embed(self, pixels: Pixels) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -61,6 +61,7 @@ class Client(discord.Client):
         self._locks: dict[int, asyncio.Lock] = {}
         self._surveying = asyncio.Lock()
         self._newest: dict[int, int] = {}
+        self._session = 0
         self._caught_up: set[int] = set()
         self._marked_at: dict[int, float] = {}
         self._recent: deque[int] = deque(maxlen=MOST_RECENT)
@@ -84,6 +85,7 @@ class Client(discord.Client):
 
     async def on_connect(self) -> None:
         """A new session: whatever was said since the last one must be looked up."""
+        self._session += 1
         self._caught_up.clear()
         self._newest.clear()
         self._wait_for(None)
@@ -139,7 +141,7 @@ class Client(discord.Client):
         async with self._locks.setdefault(place.id, asyncio.Lock()):
             while not self.is_closed():
                 try:
-                    if place.id not in self._caught_up:
+                    while place.id not in self._caught_up:
                         await self._catch_up(place, live)
                     if live is not None:
                         await self._take_in(live)
@@ -152,6 +154,7 @@ class Client(discord.Client):
 
     async def _catch_up(self, place: Place, live: discord.Message | None) -> None:
         """Take in what was said since the mark. Where there is none, now is the beginning."""
+        session = self._session
         since = await self._since(place)
         if since is not None:
             oldest = discord.utils.time_snowflake(datetime.now(UTC) - LONGEST_ABSENCE)
@@ -167,7 +170,9 @@ class Client(discord.Client):
                 await self._mark(place.id, missed[0].id)
         elif live is None:
             await self._mark(place.id, getattr(place, "last_message_id", None) or place.id)
-        self._caught_up.add(place.id)
+        # What was read before another session began lacks what was said in between.
+        if session == self._session:
+            self._caught_up.add(place.id)
 
     async def _since(self, place: Place) -> int | None:
         """The last message that was taken in here; None: this channel was there before us."""

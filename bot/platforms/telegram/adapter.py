@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 WANTED = ["message", "callback_query"]
 POLL_S = 30
 LONGEST_PAUSE_S = 30.0
+# Telegram gives as many at once where no limit is asked for.
+MOST_UPDATES = 100
+HEARD_WITHIN_S, HEARD_AGAIN_S = 10.0, 0.5
 STEP_S, STEP_IN_A_GROUP_S = 1.0, 5.0
 LONGEST_CAPTION = 1024
 WEBHOOK_CONNECTIONS = 4
@@ -79,6 +82,8 @@ class Telegram:
             get_updates_request=self._polls,
         )
         self._username = ""
+        # What was said before this moment is written down; by a clock that only grows.
+        self._heard_until = 0.0
         self._steps: dict[tuple[str, str], float] = {}
         # What keeps updates from coming, as a key of words.TROUBLE; "" while they come.
         self.trouble = ""
@@ -126,8 +131,11 @@ class Telegram:
                 if webhook_may_be_set:
                     await self._bot.delete_webhook()
                     webhook_may_be_set = False
+                began = time.monotonic()
                 found = await self._updates(offset)
                 await self._take_in(found)
+                if len(found) < MOST_UPDATES:
+                    self._heard_until = began
             except InvalidToken:
                 raise PlatformError("Telegram takes the token no more.") from None
             except Exception as error:
@@ -263,6 +271,7 @@ class Telegram:
 
     async def find(self, chat: str, answer: int, reply: Reply, *, reply_to: str | None) -> str | None:
         """The message that a send left whose answer was lost; see `traces`."""
+        await self._hear_out()
         numbers = await asyncio.to_thread(traces.candidates, self._host.database, chat, answer)
         for number in numbers:
             with self._refusals():
@@ -275,6 +284,20 @@ class Telegram:
                 log.info("telegram: an answer whose sending was in doubt is there already")
                 return str(number)
         return None
+
+    async def _hear_out(self) -> None:
+        """Return once all that was said before this moment is written down; else ids of others' posts look unknown.
+
+        Raises PlatformError when that takes too long: better a late answer than a second one.
+        """
+        moment = time.monotonic()
+        with self._refusals():
+            while time.monotonic() < moment + HEARD_WITHIN_S:
+                # A poll confirms what the one before brought, and that only after it was written down.
+                if self._heard_until >= moment or not (await self._bot.get_webhook_info()).pending_update_count:
+                    return
+                await asyncio.sleep(HEARD_AGAIN_S)
+        raise PlatformError("posts are still to come in")
 
     async def edit(self, chat: str, message: str, reply: Reply) -> None:
         """Make a message show this. A picture that is there stays, unless the reply says something of pictures."""

@@ -1,8 +1,8 @@
 """Where a message of ours lies if a send that nobody heard of left one: the ids that it can have.
 
 The Bot API has neither a key against sending twice nor a way to look into a chat. But a chat's message ids only grow,
-we know those of nearly everything that was said there, and only our own messages can be edited: of the few ids that
-are left, the one that takes an edit is ours.
+we know those of nearly everything that was said there (once all updates have come in), and only our own messages can
+be edited: of the few ids that are left, the one that takes an edit is ours.
 """
 
 from collections.abc import Iterable

@@ -18,11 +18,15 @@ let fading;
 function notice(sentence, { stays = false, bad = true } = {}) {
   clearTimeout(fading);
   const box = byId("notice");
-  box.textContent = sentence;
+  box.querySelector("p").textContent = sentence;
   box.hidden = !sentence;
   box.classList.toggle("bad", bad);
   if (sentence && !stays) fading = setTimeout(() => notice(""), NOTICE_MS);
 }
+
+byId("notice").querySelector("button").onclick = () => notice("");
+// What was copied from it by hand needs to be seen no longer; the copy is made once all have heard of it.
+byId("notice").addEventListener("copy", () => setTimeout(() => notice(""), 300));
 
 function showMe(who) {
   me = who;
@@ -48,6 +52,10 @@ async function showModel() {
     byId("model").title = exam.error === null ? "" : `On an exam of ${exam.photos} photos that it never learnt from`;
   }
   byId("model").textContent = parts.join(" · ");
+  if (model.labels.length) {
+    byId("example").textContent = `#${model.labels[0].toLowerCase().replaceAll(" ", "_")}`;
+    composer.knows(model.labels[0]);
+  }
 }
 
 let modelSoon;
@@ -117,14 +125,30 @@ byId("invite").onclick = async () => {
     if (navigator.share && matchMedia("(pointer: coarse)").matches) {
       await navigator.share({ title: "snaplabel", text: "Join our photo chat", url: me.invite });
     } else {
-      await navigator.clipboard.writeText(me.invite);
+      await copy(me.invite);
       notice("The invite link is copied. Whoever opens it is in.", { bad: false });
     }
   } catch (error) {
-    // Plain http has no clipboard; a dismissed share sheet is no trouble.
+    // A dismissed share sheet is no trouble.
     if (error.name !== "AbortError") notice(`Invite link: ${me.invite}`, { stays: true, bad: false });
   }
 };
+
+async function copy(words) {
+  if (navigator.clipboard) {
+    try { return await navigator.clipboard.writeText(words); } catch { /* not allowed: the old way may be */ }
+  }
+  // Plain http away from this machine has no clipboard, only what a page could do long ago.
+  const field = document.createElement("textarea");
+  field.value = words;
+  field.className = "unseen";
+  document.body.append(field);
+  field.select();
+  const isCopied = document.execCommand("copy");
+  field.remove();
+  if (!isCopied) throw new Error("nothing was copied");
+  return undefined;
+}
 
 // Photos from anywhere
 let dragged = 0;

@@ -6,6 +6,8 @@ import { newId, post, upload } from "./net.js";
 import { shrink } from "./shrink.js";
 
 const MAX_FILES = 10;
+// What browsers may not know the type of, and the house or its refusal does.
+const PHOTO_NAMES = /\.(jpe?g|jfif|png|webp|avif|gif|bmp|hei[cf]|tiff?|jxl)$/i;
 const FIRST_CHIPS = ["labels", "status", "review", "retrain", "models", "stats", "help"];
 
 const byId = (id) => document.getElementById(id);
@@ -17,6 +19,7 @@ const replying = byId("replying");
 let me = { id: "", name: "", commands: [] };
 let notice = () => {};
 let chosen = []; // {file, url}
+let example = "robin"; // a label, for an example
 let replyTo = null;
 let offered = null; // {id, prefix}: the reply was not asked for, but is likely
 
@@ -24,6 +27,11 @@ export function setUp(who, given) {
   me = who;
   notice = given.notice;
   drawChips();
+}
+
+// A label of the model that answers now.
+export function knows(label) {
+  example = label.toLowerCase();
 }
 
 export function rename(who) {
@@ -41,7 +49,7 @@ function replyingTo(id) {
   offered = null;
   replying.hidden = false;
   replying.querySelector("span").textContent = `Replying to: ${feed.title(id)}`;
-  text.placeholder = feed.isAlbum(id) ? "Like 2: newcastle" : "What is it really?";
+  text.placeholder = feed.isAlbum(id) ? `Like 2: ${example}` : "What is it really?";
 }
 
 // An answer asks for words: what is typed next is a reply to it. prefix: says which photo of an album is meant.
@@ -64,7 +72,11 @@ export function withdrawReply(id) {
 }
 
 export function add(files) {
-  const wanted = [...files].filter((file) => file.size || file.type);
+  const there = [...files].filter((file) => file.size || file.type);
+  const isPhoto = (file) => (file.type ? file.type.startsWith("image/") : PHOTO_NAMES.test(file.name));
+  const wanted = there.filter(isPhoto);
+  const [other] = there.filter((file) => !isPhoto(file));
+  if (other) notice(`${other.name} is no photo. I take JPEG, PNG, WebP, AVIF, GIF and BMP.`);
   if (!wanted.length) return;
   chosen.push(...wanted.map((file) => ({ file, url: URL.createObjectURL(file) })));
   drawTray();
@@ -150,6 +162,10 @@ function send() {
   const written = text.value.trim();
   if (!written && !chosen.length) return;
   const about = replyTo;
+  if (chosen.length && isCommand(written)) {
+    notice(`I read no commands in captions: send ${written.split(/\s/)[0]} in a message of its own.`);
+    return;
+  }
   text.value = "";
   changed();
   stopReplying();
@@ -162,9 +178,17 @@ function send() {
   }
 }
 
+function isCommand(written) {
+  return written.startsWith("/") && me.commands.some((command) => command.name === nameOf(written));
+}
+
+function nameOf(written) {
+  return written.slice(1).split(/[\s@]/)[0].toLowerCase();
+}
+
 function say(written, about = null) {
-  const name = written.startsWith("/") ? written.slice(1).split(/[\s@]/)[0].toLowerCase() : null;
-  if (name !== null && !me.commands.some((command) => command.name === name)) {
+  const name = nameOf(written);
+  if (written.startsWith("/") && !isCommand(written)) {
     notice(`I don't know /${name}. /help lists what I can do.`);
     text.value = written;
     return changed();

@@ -1,11 +1,13 @@
 """The browser chat's door: who may come in, as whom, and how often. No web framework; the platform asks here."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import ipaddress
 import os
 import secrets
+import socket
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -27,6 +29,7 @@ HEADER = "x-snaplabel"
 MAX_NAME = 40
 # Where a link leads. Its key stands behind a #, which browsers keep to themselves: no server or proxy can log it.
 DOOR = "/door"
+EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104
 PHOTOS_A_MINUTE = 60
 POSTS_A_MINUTE = 120
 # Whoever has the invite can come in as many people; together they may do as much as this many of them.
@@ -121,10 +124,43 @@ def public_id(person: str) -> str:
 
 def admin_link(settings: Settings, port: int = 0) -> str:
     """The address that makes whoever opens it an admin of the web chat. port: the bound one, 0: the one in settings."""
+    return f"{public_place(settings, port)}{DOOR}#{quote(web_token(settings), safe='')}"
+
+
+def public_place(settings: Settings, port: int = 0, asked: str = "") -> str:
+    """Where others reach the page, without a slash at its end. asked: the address by which somebody just reached it.
+
+    The one in settings wins. What is good on this very machine only, localhost, is told to others only when we listen
+    nowhere else.
+    """
+    if settings.web_url:
+        return settings.web_url.rstrip("/")
+    if asked and not _is_here(urlsplit(asked).hostname or ""):
+        return asked.rstrip("/")
     host = settings.web_host
-    host = "localhost" if host in ("", "0.0.0.0", "::", "127.0.0.1") else host  # noqa: S104
-    place = f"http://{f'[{host}]' if ':' in host else host}:{port or settings.web_port}"
-    return f"{place}{DOOR}#{quote(web_token(settings), safe='')}"
+    if host in EVERYWHERE:
+        host = _own_address(socket.AF_INET6 if host == "::" else socket.AF_INET)
+    elif asked:
+        return asked.rstrip("/")
+    elif host == "127.0.0.1":
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port or settings.web_port}"
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _own_address(family: socket.AddressFamily) -> str:
+    """This machine's address in its network, else its name. Asks the routes; nothing is sent."""
+    somewhere = "2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1"  # Addresses kept for documentation.
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((somewhere, 9))
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
 
 
 def address_of(client: str) -> str:

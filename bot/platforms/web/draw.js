@@ -32,7 +32,8 @@ export function initial(name) {
 export function clock(at) {
   const moment = new Date(at);
   const isToday = moment.toDateString() === new Date().toDateString();
-  const hours = moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  // As the house writes it in its tables, wherever somebody is.
+  const hours = moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   return isToday ? hours : `${moment.toLocaleDateString([], { day: "numeric", month: "short" })}, ${hours}`;
 }
 
@@ -71,13 +72,19 @@ export function answer(reply, on) {
   card.append(top);
   if (reply.title && text) card.append(el("p", { textContent: text }));
   if (bar !== null) card.append(el("progress", { max: 1, value: bar, ariaLabel: reply.title }));
-  if (reply.table) card.append(el("pre", { textContent: reply.table, tabIndex: 0 }));
+  if (reply.table) card.append(table(reply.table));
   if (reply.picture) {
     const picture = el("img", { src: reply.picture, alt: `Picture: ${reply.title || reply.text}`, loading: "lazy" });
     card.append(el("button", { type: "button", className: "picture", onclick: () => on.picture(reply.picture) }, picture));
   }
   if (reply.choices.length) card.append(choices(reply.choices, on.press));
   return card;
+}
+
+// Lines in a fixed width; one that is wider than its card goes on below itself, set in.
+function table(lines) {
+  const rows = lines.split("\n").map((line, n, all) => el("span", { textContent: n < all.length - 1 ? `${line}\n` : line }));
+  return el("pre", { tabIndex: 0 }, ...rows);
 }
 
 // "93 %" stays on one line.

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from bot.platforms.web.adapter import Web
 
 HOW_TO_ASK = "Send the admin token: Authorization: Bearer <token>."
+NOT_THE_ONE = (
+    "This is not the admin token. It is SNAPLABEL_WEB_TOKEN, or else what web-token in the home folder holds: "
+    "Authorization: Bearer <token>."
+)
 BEARER = HTTPBearer(auto_error=False, description="The admin token of the web chat (SNAPLABEL_WEB_TOKEN).")
 COOKIE = APIKeyCookie(name=door.COOKIE, auto_error=False, description="The page's, for whoever was let in at the door.")
 # Dependencies that do nothing but say in the OpenAPI document what is asked for.
@@ -75,7 +79,7 @@ class Guard:
         self._may_try(request)
         if not self._web.door.is_bearer(header):
             self._web.wrong_keys.allows(address(request))
-            raise Refused(401, HOW_TO_ASK)
+            raise Refused(401, NOT_THE_ONE)
         if request.method == "POST" and not self._web.program_allowed.allows(API):
             raise Refused(429, door.SLOW_DOWN)
         return True

@@ -87,6 +87,11 @@ def _with_cookie(web: "Web", request: Request, visitor: Visitor, response: Respo
     return response
 
 
+def _invite(web: "Web", request: Request) -> str:
+    place = door.public_place(web.settings, web.port or 0, asked=str(request.base_url))
+    return f"{place}{door.DOOR}#{web.door.invite}"
+
+
 def room(web: "Web") -> APIRouter:
     """What the page asks and posts: for people with a cookie; posts only from the page itself."""
     routes = APIRouter()
@@ -109,7 +114,7 @@ def room(web: "Web") -> APIRouter:
             "id": visitor.public,
             "name": visitor.name,
             "is_admin": visitor.is_admin,
-            "invite": f"{request.base_url}door#{web.door.invite}" if visitor.is_admin else None,
+            "invite": _invite(web, request) if visitor.is_admin else None,
             "commands": commands,
         }
 

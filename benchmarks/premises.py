@@ -1,0 +1,100 @@
+"""What benchmarks of the worker run in: a home with a backbone and a head, a private Redis, real workers."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from sqlalchemy import select
+
+from snaplabel import heads, labels, people, queue, redis_server, registry
+from snaplabel.database import Database
+from snaplabel.heads import Head
+from snaplabel.registry import Card
+from snaplabel.settings import Settings
+from snaplabel.store import Store
+from snaplabel.tables import Model
+
+LABELS = 9
+
+
+def teach(settings: Settings, database: Database, store: Store) -> str:
+    """A version with the pretrained backbone and a drawn head of LABELS labels; the backbone's version.
+
+    Answering with a drawn head costs what it costs with a fitted one.
+    """
+    with database.begin() as session:
+        people.make_classifier(session)
+    environment = {**os.environ, **settings.environment()}
+    subprocess.run([sys.executable, "-P", "-m", "trainer.prepare"], env=environment, check=True)
+    with database.begin() as session:
+        backbone = session.scalar(select(Model))
+        if backbone is None:
+            sys.exit("The backbone could not be made.")
+        size = 1280
+        known = [labels.make(session, backbone.classifier_id, f"label {n}") for n in range(LABELS)]
+        weight = np.random.default_rng(0).standard_normal((LABELS, size), np.float32)
+        unit = weight / np.linalg.norm(weight, axis=1, keepdims=True)
+        version = registry.next_version(session, backbone.classifier_id)
+        named = tuple((label.id, label.name) for label in known)
+        card, key = Card("default", version, "refit", backbone.backbone, named), f"models/1/{version}"
+        card = heads.save(store, key, Head(weight, np.zeros(LABELS, np.float32), unit), card)
+        model = Model(
+            classifier_id=backbone.classifier_id,
+            version=version,
+            kind="refit",
+            backbone=backbone.backbone,
+            key=key,
+            card=card.to_json(),
+        )
+        session.add(model)
+        session.flush()
+        registry.publish(session, model)
+        return backbone.backbone
+
+
+@contextlib.contextmanager
+def redis(settings: Settings) -> Iterator[int]:
+    """The private Redis as `snaplabel up` starts it; its process id."""
+    server = subprocess.Popen(redis_server.command(settings), env={})
+    while not redis_server.answers(queue.socket_path(settings)):
+        time.sleep(0.02)
+    try:
+        yield server.pid
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@contextlib.contextmanager
+def workers(settings: Settings, count: int = 1) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+    """So many `snaplabel worker`, as somebody starts them."""
+    program = (sys.executable, "-P", "-m", "snaplabel", "worker")
+    environment = {**os.environ, **settings.environment(), "SNAPLABEL_LOG_LEVEL": "WARNING"}
+    started = [subprocess.Popen(program, env=environment) for _ in range(count)]
+    try:
+        yield started
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(30)
+
+
+def resident_mb(pid: int) -> float:
+    """Megabytes that a process holds; 0 when it is gone."""
+    said = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return int(said) / 1024 if said.strip().isdecimal() else 0.0
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds that a process has spent on a processor so far (Linux; elsewhere 0)."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
