@@ -3,10 +3,10 @@
     python benchmarks/serving.py [--quick] [--seconds S] [--peer-fastai PYTHON] [--peer-litserve PYTHON]
                                  [--peer-bentoml PYTHON] [--json FILE]
 
-Whole path: a stand-in for chat and intake (`intake.py`: bytes into the store, rows, a bell) → Redis → a real `snaplabel
-worker` → database → the stand-in sees the answer there; so many photos in flight at any time, SQLite and a private
-Redis as `snaplabel up` has them. What the stand-in leaves out, the bot does beside it in processes of its own: fetching,
-the safety check, near-duplicates, wording the answer.
+Whole path: a stand-in for chat and intake (`intake.py`: bytes into the store, rows, a bell) → Redis → a real worker →
+database → the stand-in sees the answer there; so many photos in flight at any time, SQLite and a private Redis as
+`snaplabel up` has them. What the stand-in leaves out, the bot does beside it in processes of its own: fetching, the
+safety check, near-duplicates, wording the answer.
 Ceiling: in one process two threads that decode a photo and run the network on it, one thread each, and nothing else.
 Both see the same 60 photos of 800 pixels, weights and cores; the ceiling is taken before and after, and averaged, since
 a shared machine is not always as fast. Peers, unless --quick: fastai's `learn.predict` in a loop, LitServe and BentoML

@@ -17,6 +17,7 @@ from bot.messages import Attachment, Connect, Host, Incoming, Platform
 from snaplabel import logs, queue
 from snaplabel.database import Database
 from snaplabel.errors import DatabaseError, PlatformError, QueueError, SettingsError, SnaplabelError, StoreError
+from snaplabel.loading import uncollected
 from snaplabel.settings import Settings
 from snaplabel.store import Store
 
@@ -62,7 +63,8 @@ async def _serve(settings: Settings, platforms: dict[str, Connect]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     bot = Bot(settings)
-    bot.platforms = {name: connect(settings, bot) for name, connect in platforms.items()}
+    with uncollected():
+        bot.platforms = {name: connect(settings, bot) for name, connect in platforms.items()}
     running = asyncio.create_task(bot.run())
     stopping = asyncio.create_task(stop.wait())
     try:

@@ -66,12 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return WRONG_USAGE
     secrets: tuple[str, ...] = ()
     try:
-        from snaplabel import hidden, settings
+        from snaplabel import hidden, loading, settings
 
         given = settings.read()
         secrets = hidden.words(given)
         module, _, function = COMMANDS[args.command].partition(":")
-        code: int = getattr(importlib.import_module(module), function)(given, args)
+        with loading.uncollected():
+            command = getattr(importlib.import_module(module), function)
+        code: int = command(given, args)
         sys.stdout.flush()
         return code
     except SnaplabelError as error:

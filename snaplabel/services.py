@@ -8,6 +8,7 @@ from types import FrameType
 
 from snaplabel import home, logs, redis_server
 from snaplabel.errors import QueueError
+from snaplabel.loading import uncollected
 from snaplabel.queue import socket_path
 from snaplabel.settings import Settings
 
@@ -23,7 +24,8 @@ def up(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def bot(settings: Settings, args: argparse.Namespace) -> int:
-    from bot.run import serve
+    with uncollected():
+        from bot.run import serve
 
     _begin(settings, "bot")
     serve(settings, args.platforms)
@@ -31,7 +33,8 @@ def bot(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def worker(settings: Settings, args: argparse.Namespace) -> int:
-    from worker.app import serve
+    with uncollected():
+        from worker.app import serve
 
     _begin(settings, "worker")
     serve(settings)
@@ -39,7 +42,8 @@ def worker(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def trainer(settings: Settings, args: argparse.Namespace) -> int:
-    from trainer.serve import serve
+    with uncollected():
+        from trainer.serve import serve
 
     _begin(settings, "trainer")
     serve(settings, with_schedule=args.with_schedule)

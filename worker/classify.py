@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from sqlalchemy import and_, exists, insert, select, update
+from sqlalchemy import BindParameter, Connection, and_, bindparam, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from snaplabel import backbones, logs, metrics
 from snaplabel.database import Database
@@ -19,6 +18,37 @@ from snaplabel.tables import Embedding, Message, Model, Photo, Prediction
 from worker.engine import Engine, Loaded, Vector
 
 log = logging.getLogger(__name__)
+
+
+# Putting a query together takes longer than answering it, so these are made once; and they run on the connection
+# itself, since the session's bookkeeping costs as much again.
+IDS: BindParameter[list[int]] = bindparam("ids", expanding=True)
+ABOUT = (
+    select(Photo.id, Photo.sha256, Photo.classifier_id, Embedding.backbone, Embedding.vector)
+    .outerjoin(Embedding, Embedding.photo_id == Photo.id)
+    .where(Photo.id.in_(IDS))
+)
+# Of each photo: its embedding and its prediction by this model, whether somebody waits, whether this model is current.
+THERE = (
+    select(
+        Photo.id,
+        Embedding.photo_id,
+        Prediction.id,
+        exists().where(Message.photo_id == Photo.id, Message.state == "waiting"),
+        exists().where(
+            Model.classifier_id == Photo.classifier_id, Model.state == "current", Model.id == bindparam("model")
+        ),
+    )
+    .outerjoin(Embedding, and_(Embedding.photo_id == Photo.id, Embedding.backbone == bindparam("backbone")))
+    .outerjoin(Prediction, and_(Prediction.photo_id == Photo.id, Prediction.model_id == bindparam("model")))
+    .where(Photo.id.in_(IDS))
+)
+KEEP, PREDICT = insert(Embedding), insert(Prediction)
+RELEASE = (
+    update(Message)
+    .where(Message.photo_id.in_(IDS), Message.state == "waiting")
+    .values(state="classified", failure=bindparam("why"))
+)
 
 
 @dataclass(frozen=True)
@@ -90,15 +120,13 @@ def embed(context: Context, photo_id: int) -> None:
         for one in coming:
             there = session.get(Embedding, (photo_id, one.model.card.backbone)) is not None
             if one.is_new and not there and session.get(Photo, photo_id) is not None:
-                _keep(session, [one])
+                _keep(session.connection(), [one])
 
 
 def _begin(context: Context, photo_ids: Sequence[int], failed: dict[int, Exception]) -> list[Looked]:
     """What is known of these photos; those that are gone, or whose classifier has no model yet, are left out."""
-    query = select(Photo.id, Photo.sha256, Photo.classifier_id, Embedding.backbone, Embedding.vector)
-    query = query.outerjoin(Embedding, Embedding.photo_id == Photo.id).where(Photo.id.in_(photo_ids))
     with context.database.read() as session:
-        rows = session.execute(query).all()
+        rows = session.connection().execute(ABOUT, {"ids": photo_ids}).all()
     found: dict[int, Looked] = {}
     for photo_id, sha256, classifier_id, backbone, vector in rows:
         if photo_id not in found and photo_id not in failed:
@@ -136,21 +164,15 @@ def _save(database: Database, photos: Sequence[Looked]) -> None:
     """Write down what one model says of these. Whoever finishes first answers: who was held up must not put another
     model's word after that.
     """
-    model, ids = photos[0].model, [one.photo_id for one in photos]
-    embedded = and_(Embedding.photo_id == Photo.id, Embedding.backbone == model.card.backbone)
-    predicted = and_(Prediction.photo_id == Photo.id, Prediction.model_id == model.model_id)
-    waits = exists().where(Message.photo_id == Photo.id, Message.state == "waiting")
-    is_current = exists().where(
-        Model.classifier_id == Photo.classifier_id, Model.state == "current", Model.id == model.model_id
-    )
-    query = select(Photo.id, Embedding.photo_id, Prediction.id, waits, is_current)
-    query = query.outerjoin(Embedding, embedded).outerjoin(Prediction, predicted).where(Photo.id.in_(ids))
+    model = photos[0].model
+    asked = {"ids": [one.photo_id for one in photos], "model": model.model_id, "backbone": model.card.backbone}
     with database.begin() as session:
-        there = {row[0]: row for row in session.execute(query)}
+        line = session.connection()
+        there = {row[0]: row for row in line.execute(THERE, asked)}
         counts = [one for one in photos if one.photo_id in there and any(there[one.photo_id][3:])]
-        _keep(session, [one for one in counts if one.is_new and there[one.photo_id][1] is None])
-        _predict(session, [one for one in counts if there[one.photo_id][2] is None])
-        _release(session, [one.photo_id for one in counts], None)
+        _keep(line, [one for one in counts if one.is_new and there[one.photo_id][1] is None])
+        _predict(line, [one for one in counts if there[one.photo_id][2] is None])
+        _release(line, [one.photo_id for one in counts], None)
     for one in photos:
         said = "forgotten in the meantime" if one.photo_id not in there else "too late to count"
         if one in counts and one.verdict is not None:
@@ -161,7 +183,7 @@ def _save(database: Database, photos: Sequence[Looked]) -> None:
         log.info("classified in %.0f ms by v%d: %s", took_s * 1000, model.card.version, said, extra=about)
 
 
-def _keep(session: Session, photos: Sequence[Looked]) -> None:
+def _keep(line: Connection, photos: Sequence[Looked]) -> None:
     rows = [
         {
             "photo_id": one.photo_id,
@@ -172,10 +194,10 @@ def _keep(session: Session, photos: Sequence[Looked]) -> None:
         if one.embedding is not None
     ]
     if rows:
-        session.execute(insert(Embedding), rows)
+        line.execute(KEEP, rows)
 
 
-def _predict(session: Session, photos: Sequence[Looked]) -> None:
+def _predict(line: Connection, photos: Sequence[Looked]) -> None:
     rows = [
         {
             "photo_id": one.photo_id,
@@ -187,7 +209,7 @@ def _predict(session: Session, photos: Sequence[Looked]) -> None:
         if one.verdict is not None
     ]
     if rows:
-        session.execute(insert(Prediction), rows)
+        line.execute(PREDICT, rows)
 
 
 def _give_up(database: Database, photo_id: int, error: ImageError | NotStored) -> None:
@@ -199,13 +221,8 @@ def _give_up(database: Database, photo_id: int, error: ImageError | NotStored) -
         # Of an expired photo no picture is expected.
         has_picture = Photo.id == photo_id, Photo.expired_at.is_(None)
         session.execute(update(Photo).where(*has_picture).values(unreadable=str(error)[:200]))
-        _release(session, [photo_id], reason)
+        _release(session.connection(), [photo_id], reason)
 
 
-def _release(session: Session, photo_ids: Sequence[int], failure: str | None) -> None:
-    session.execute(
-        update(Message)
-        .where(Message.photo_id.in_(photo_ids), Message.state == "waiting")
-        .values(state="classified", failure=failure)
-        .execution_options(synchronize_session=False)
-    )
+def _release(line: Connection, photo_ids: Sequence[int], failure: str | None) -> None:
+    line.execute(RELEASE, {"ids": photo_ids, "why": failure})

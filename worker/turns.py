@@ -157,7 +157,7 @@ class Turns:
     def _look(self) -> list[Turn]:
         """Free photos, a few of each person's, as the turns that they would be."""
         with self._database.read() as session:
-            rows = session.execute(self._waiting, self._times(now())).all()
+            rows = session.connection().execute(self._waiting, self._times(now())).all()
         return [Turn(row[0], row[1], row[2], row[3], row[4] + 1, row[5]) for row in rows]
 
     def _claim(self, turns: Sequence[Turn]) -> list[Turn]:
@@ -168,7 +168,7 @@ class Turns:
         claim = self._first_try if attempt == 1 else self._next_try
         times = {} if attempt == 1 else self._times(moment)
         with self._database.begin() as session:
-            ours = set(session.scalars(claim, {**which, **new, **times}))
+            ours = set(session.connection().scalars(claim, {**which, **new, **times}))
         return [turn for turn in turns if turn.message_id in ours]
 
     def _times(self, moment: datetime) -> dict[str, datetime]:

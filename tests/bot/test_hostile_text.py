@@ -150,7 +150,7 @@ def test_marks_that_make_another_word_make_another_label(room: Room, one: str, o
 NAMES = [
     ("Max\u202e\0\x1b[1m", "Max[1m"),
     ("<b>@everyone</b> **x** `", "<b>@everyone</b> **x** `"),
-    ("\u202e\u200b", "Somebody"),
+    ("\u202e\u200b", "You"),  # Nobody has this name, and whoever posted the photo said it.
     ("half a pair \ud83d", "half a pair"),
     ("N" * 10_000, "N" * 64),
 ]
