@@ -119,7 +119,7 @@ def _graph(network: "nn.Module", card: BackboneCard) -> dict[str, bytes]:
         wanted = whole(torch.from_numpy(pixels)).numpy()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.xml"
-        # Half precision halves the file, and moved the embeddings of a random mobilenet_v3_small by 4 % of their length.
+        # Half precision halves the file, and moved embeddings of a random mobilenet_v3_small by 4 % of their length.
         openvino.save_model(graph, path, compress_to_fp16=False)
         check_graph(path, pixels, wanted)
         return {name: (Path(folder) / name).read_bytes() for name in ("graph.xml", "graph.bin")}
