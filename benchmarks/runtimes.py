@@ -36,7 +36,7 @@ NETWORKS = ("mobilenet_v2", "resnet18", "resnet50", "efficientnet_v2_s", "convne
 QUICK = NETWORKS[:2]
 BATCHES = (1, MAX_BATCH)
 SETS = ("kits", "ants-bees", "architecture", "scenes")
-ROUNDS = 4
+ROUNDS = 3
 Row = tuple[str, str, int]
 
 

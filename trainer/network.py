@@ -1,5 +1,6 @@
 """Networks: torchvision's without their last layer, and their way into the store as weights and as a graph."""
 
+import copy
 import hashlib
 import tempfile
 import warnings
@@ -121,8 +122,21 @@ def _graph(network: "nn.Module", card: BackboneCard) -> dict[str, bytes]:
         path = Path(folder) / "graph.xml"
         # Half precision halves the file, and moved embeddings of a random mobilenet_v3_small by 4 % of their length.
         openvino.save_model(graph, path, compress_to_fp16=False)
-        check_graph(path, pixels, wanted)
+        try:
+            check_graph(path, pixels, wanted)
+        except ModelError:
+            # A deep random network makes much of the last bit: then torch itself is as far off its own f64.
+            check_graph(path, pixels, wanted, GRAPH_APART + 4 * _noise(whole, pixels, wanted))
         return {name: (Path(folder) / name).read_bytes() for name in ("graph.xml", "graph.bin")}
+
+
+def _noise(whole: "nn.Module", pixels: NDArray[np.uint8], wanted: NDArray[np.float32]) -> float:
+    """How far torch's f32 is off its f64, as a share of the embeddings' length."""
+    import torch
+
+    with torch.no_grad(), one_thread():
+        exact = copy.deepcopy(whole).double()(torch.from_numpy(pixels)).numpy()
+    return _apart(wanted, exact)
 
 
 def _converted(whole: "nn.Module", example: NDArray[np.uint8]) -> Any:
@@ -160,15 +174,22 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def check_graph(path: Path, pixels: NDArray[np.uint8], wanted: NDArray[np.float32]) -> None:
-    """Raise ModelError unless the graph file gives these embeddings (N, dimension) for these pixels."""
+def check_graph(path: Path, pixels: NDArray[np.uint8], wanted: NDArray[np.float32], most: float = GRAPH_APART) -> None:
+    """Raise ModelError unless the graph file gives these embeddings (N, dimension) for these pixels.
+
+    most: how far off they may be, as a share of their length.
+    """
     import openvino
 
     compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = compiled(pixels)[0]
     if found.shape != wanted.shape or not np.isfinite(found).all():
         raise ModelError("The exported graph does not compute what the network computes; it was not published.")
-    length = np.maximum(np.linalg.norm(wanted, axis=1), np.finfo(np.float32).tiny)
-    apart = float((np.linalg.norm(found - wanted, axis=1) / length).max())
-    if apart > GRAPH_APART:
+    if (apart := _apart(found, wanted)) > most:
         raise ModelError(f"The exported graph is {apart:.1%} off the network; it was not published.")
+
+
+def _apart(found: NDArray[Any], wanted: NDArray[Any]) -> float:
+    """The largest difference between embeddings of a photo, as a share of their length."""
+    length = np.maximum(np.linalg.norm(wanted, axis=1), np.finfo(np.float32).tiny)
+    return float((np.linalg.norm(found - wanted, axis=1) / length).max())
