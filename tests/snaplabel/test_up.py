@@ -164,12 +164,12 @@ def test_up_answers_heals_refuses_a_second_and_ends_clean(running: Running) -> N
     # A worker that is killed comes back.
     os.kill(children["worker"], signal.SIGKILL)
     running.until("worker was ended by SIGKILL; it starts again in 0.5 s")
-    _until(lambda: running.children().get("worker", children["worker"]) != children["worker"], 20)
+    _until(lambda: running.children().get("worker", children["worker"]) != children["worker"], 60)
 
     # So does the Redis.
     os.kill(children["redis"], signal.SIGKILL)
     running.until("redis was ended by SIGKILL")
-    _until(lambda: redis_server.answers(running.home / "redis.sock"), 20)
+    _until(lambda: redis_server.answers(running.home / "redis.sock"), 60)
 
     # A second one is refused, in a sentence that names the first.
     second = subprocess.run(
