@@ -38,7 +38,8 @@ def say(sentence: str, style: str | None = None) -> None:
     if style is not None and is_rich():
         console().print(sentence, style=style, markup=False)
     else:
-        sys.stdout.write(f"{sentence}\n")
+        # At once, also into a file: a service says here that it is up, and goes on for weeks.
+        print(sentence, flush=True)  # noqa: T201
 
 
 def number(count: int, thing: str) -> str:
