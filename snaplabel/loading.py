@@ -1,8 +1,12 @@
 """Imports without the garbage collector, which meanwhile looks through everything dozens of times and finds nothing."""
 
+import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+# At the end everything is collected: libraries complain of what is left of them.
+atexit.register(gc.unfreeze)
 
 
 @contextmanager
