@@ -29,9 +29,12 @@ def wait_until_well(house: House) -> dict[str, Any]:
 
 def steps_of_a_photo(log: str) -> list[str]:
     """Service and words of each line about the first photo that was classified, found by its ids alone."""
-    looked_at = re.search(r"classified in .* message=(\d+) photo=(\d+)", log)
+    looked_at = re.search(r"classified in .* photo=(\d+)", log)
     assert looked_at, "no photo was classified"
-    message, photo = looked_at.groups()
+    photo = looked_at[1]
+    taken_in = re.search(rf"taken in message=(\d+) photo={photo}(?: |$)", log, re.MULTILINE)
+    assert taken_in, "that photo was never taken in"
+    message = taken_in[1]
     about = re.compile(rf"(?: message={message}| photo={photo})(?: |$)")
     found = []
     for line in log.splitlines():
