@@ -8,29 +8,28 @@ at. Memory: what the workers' processes hold (ps), every half second. Exit code 
 """
 
 import argparse
-import contextlib
 import io
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import common
 import numpy as np
+import premises
 from celery import Celery
 from PIL import Image
 from sqlalchemy import func, select
 
-from snaplabel import home, images, people, photos, queue, redis_server
+from snaplabel import home, images, people, photos, queue
 from snaplabel.database import Database, now
 from snaplabel.settings import Settings
 from snaplabel.store import Store, photo_key
-from snaplabel.tables import Message, Model
+from snaplabel.tables import Message
 
 LATE_EVERY_S = 1.0
 LOOK_EVERY_S = 0.02
@@ -56,13 +55,13 @@ def main() -> None:
 
 def _measure(settings: Settings, many: int, late: int, workers: int) -> dict[str, Any]:
     database, store = Database(settings.database), Store(settings.store)
-    _teach(settings, database)
-    with _redis(settings):
+    premises.prepare(settings, database)
+    with premises.redis(settings):
         app = queue.connect(settings)
         print(f"{many} photos are taken in …", flush=True)
         for n in range(many):
             _take_in(database, store, app, n, "flood")
-        with _workers(settings, workers) as started:
+        with premises.workers(settings, workers) as started:
             found = _watch(database, store, app, started, late)
     with database.read() as session:
         states = session.execute(select(Message.state, Message.failure, func.count()).group_by("state", "failure"))
@@ -70,17 +69,6 @@ def _measure(settings: Settings, many: int, late: int, workers: int) -> dict[str
         found["tries"] = session.scalar(select(func.max(Message.attempts)))
     database.close()
     return {"photos": many, "workers": workers, **found}
-
-
-def _teach(settings: Settings, database: Database) -> None:
-    """The first version: a backbone that knows no labels yet. Looking costs the same."""
-    with database.begin() as session:
-        people.make_classifier(session)
-    environment = {**os.environ, **settings.environment()}
-    subprocess.run([sys.executable, "-P", "-m", "trainer.prepare"], env=environment, check=True)
-    with database.read() as session:
-        if session.scalar(select(Model.id)) is None:
-            sys.exit("The backbone could not be made.")
 
 
 def _take_in(database: Database, store: Store, app: Celery, n: int, person: str) -> int:
@@ -115,32 +103,6 @@ def _draw(seed: int) -> bytes:
     return out.getvalue()
 
 
-@contextlib.contextmanager
-def _redis(settings: Settings) -> Iterator[None]:
-    redis = subprocess.Popen(redis_server.command(settings), env={})
-    while not redis_server.answers(queue.socket_path(settings)):
-        time.sleep(0.02)
-    try:
-        yield
-    finally:
-        redis.terminate()
-        redis.wait(30)
-
-
-@contextlib.contextmanager
-def _workers(settings: Settings, count: int) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
-    program = (sys.executable, "-P", "-m", "snaplabel", "worker")
-    environment = {**os.environ, **settings.environment(), "SNAPLABEL_LOG_LEVEL": "WARNING"}
-    started = [subprocess.Popen(program, env=environment) for _ in range(count)]
-    try:
-        yield started
-    finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait(30)
-
-
 def _watch(
     database: Database, store: Store, app: Celery, workers: Sequence[subprocess.Popen[bytes]], late: int
 ) -> dict[str, Any]:
@@ -163,7 +125,7 @@ def _watch(
             ahead.append(left)
             next_late = moment + LATE_EVERY_S
         if moment >= next_memory:
-            memory.append(sum(_resident(process.pid) for process in workers))
+            memory.append(sum(premises.resident_mb(process.pid) for process in workers))
             next_memory = moment + MEMORY_EVERY_S
         for message_id in _looked_at(database, list(coming)):
             waited.append(time.monotonic() - coming.pop(message_id))
@@ -194,12 +156,6 @@ def _looked_at(database: Database, message_ids: Sequence[int]) -> list[int]:
     with database.read() as session:
         query = select(Message.id).where(Message.id.in_(message_ids), Message.state != "waiting")
         return list(session.scalars(query))
-
-
-def _resident(pid: int) -> float:
-    """Megabytes that a process holds; 0 when it is gone."""
-    said = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return int(said) / 1024 if said.strip().isdecimal() else 0.0
 
 
 def _over_time(memory: Sequence[float]) -> dict[str, float]:

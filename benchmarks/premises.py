@@ -21,19 +21,26 @@ from snaplabel.tables import Model
 LABELS = 9
 
 
+def prepare(settings: Settings, database: Database) -> Model:
+    """The first version: a pretrained backbone that knows no labels yet."""
+    with database.begin() as session:
+        people.make_classifier(session)
+    environment = {**os.environ, **settings.environment()}
+    subprocess.run([sys.executable, "-P", "-m", "trainer.prepare"], env=environment, check=True)
+    with database.read() as session:
+        made = session.scalar(select(Model))
+    if made is None:
+        sys.exit("The backbone could not be made.")
+    return made
+
+
 def teach(settings: Settings, database: Database, store: Store) -> str:
     """A version with the pretrained backbone and a drawn head of LABELS labels; the backbone's version.
 
     Answering with a drawn head costs what it costs with a fitted one.
     """
+    backbone = prepare(settings, database)
     with database.begin() as session:
-        people.make_classifier(session)
-    environment = {**os.environ, **settings.environment()}
-    subprocess.run([sys.executable, "-P", "-m", "trainer.prepare"], env=environment, check=True)
-    with database.begin() as session:
-        backbone = session.scalar(select(Model))
-        if backbone is None:
-            sys.exit("The backbone could not be made.")
         size = 1280
         known = [labels.make(session, backbone.classifier_id, f"label {n}") for n in range(LABELS)]
         weight = np.random.default_rng(0).standard_normal((LABELS, size), np.float32)

@@ -37,7 +37,6 @@ QUICK = NETWORKS[:2]
 BATCHES = (1, MAX_BATCH)
 SETS = ("kits", "ants-bees", "architecture", "scenes")
 ROUNDS = 3
-Row = tuple[str, str, int]
 
 
 @dataclass

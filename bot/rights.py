@@ -25,35 +25,37 @@ def is_chat_admin(chat: Chat, post: Incoming) -> bool:
     return chat.trusts_roles and post.is_chat_admin and not chat.is_private and not post.person.startswith("chat:")
 
 
-def is_role_needed(database: Database, settings: Settings, message_id: int) -> bool:
-    """Whether a post that is still to be handled may be an admin's act by its author's role alone.
+def is_role_needed(database: Database, settings: Settings, post: Incoming) -> bool:
+    """Whether a post may be an admin's act by its author's role alone.
 
     Then the platform is asked; for anything else in the chat it is not.
     """
+    # Most posts are photos without a word, which even the database need not be asked about.
+    if not _may_be_an_act(post) or is_owner(settings, post) or post.is_chat_admin or post.person.startswith("chat:"):
+        return False
     with database.read() as session:
-        message = session.get(Message, message_id)
-        if message is None or message.state != "received" or message.payload is None:
-            return False
-        chat = session.get(Chat, message.chat_id)
+        here = Chat.platform == post.platform, Chat.platform_id == post.chat
+        chat = session.scalar(select(Chat).where(*here))
         if chat is None or not chat.trusts_roles or chat.is_private:
             return False
-        post = Incoming.from_json(message.payload)
-        if is_owner(settings, post) or post.is_chat_admin or post.person.startswith("chat:"):
-            return False
-        return _may_be_an_act(session, chat, post)
+        return post.kind != "text" or post.text.startswith("/") or _is_about_a_photo(session, chat, post)
 
 
-def _may_be_an_act(session: Session, chat: Chat, post: Incoming) -> bool:
+def _may_be_an_act(post: Incoming) -> bool:
     if post.kind == "photo":
         return "#" in post.text
-    if post.kind == "text" and not post.text.startswith("/"):
-        # A reply to a photo or to one of our messages may make a label; people's small talk makes nothing.
-        ours = exists().where(Answer.chat_id == chat.id, Answer.platform_id == post.reply_to)
-        photo = exists().where(
-            Message.chat_id == chat.id, Message.platform_id == post.reply_to, Message.photo_id.is_not(None)
-        )
-        return post.reply_to is not None and bool(session.scalar(select(or_(ours, photo))))
-    return post.kind in ("text", "press")
+    if post.kind == "text":
+        return post.text.startswith("/") or post.reply_to is not None
+    return post.kind == "press"
+
+
+def _is_about_a_photo(session: Session, chat: Chat, post: Incoming) -> bool:
+    """Whether this replies to a photo or to one of our messages: it may make a label; people's small talk can't."""
+    ours = exists().where(Answer.chat_id == chat.id, Answer.platform_id == post.reply_to)
+    photo = exists().where(
+        Message.chat_id == chat.id, Message.platform_id == post.reply_to, Message.photo_id.is_not(None)
+    )
+    return bool(session.scalar(select(or_(ours, photo))))
 
 
 def is_beyond(session: Session, settings: Settings, person: Person, classifier_id: int) -> bool:

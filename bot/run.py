@@ -248,7 +248,7 @@ class Bot:
                 await asyncio.to_thread(reception.failed, self.database, message_id, passes=passes)
 
     async def _answer(self, message_id: int, post: Incoming) -> None:
-        is_chat_admin = await self._manages(message_id, post)
+        is_chat_admin = await self._manages(post)
         for _ in range(NOT_YET_TRIES):
             try:
                 after = await asyncio.to_thread(
@@ -269,7 +269,7 @@ class Bot:
             data = await self._fetch(platform, post.attachment)
             found = None if data is None else await asyncio.to_thread(reception.check, self.store, data)
             self._busy_until = time.monotonic() + 30.0
-            is_chat_admin = await self._manages(message_id, post)
+            is_chat_admin = await self._manages(post)
             after = await asyncio.to_thread(
                 reception.handle, self.database, self.settings, message_id, found, is_chat_admin=is_chat_admin
             )
@@ -281,9 +281,9 @@ class Bot:
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _manages(self, message_id: int, post: Incoming) -> bool:
+    async def _manages(self, post: Incoming) -> bool:
         """Whether the platform says, now, that a post's author manages the chat; asked only where that gives rights."""
-        if not await asyncio.to_thread(rights.is_role_needed, self.database, self.settings, message_id):
+        if not await asyncio.to_thread(rights.is_role_needed, self.database, self.settings, post):
             return False
         return await self.platforms[post.platform].manages(post.chat, post.person)
 

@@ -245,6 +245,6 @@ def test_the_platform_is_asked_only_where_a_role_may_give_rights(
 ) -> None:
     post = Incoming(**{"platform": "test", "chat": "room", "message": "99", "person": BOSS, **parts})  # type: ignore[arg-type]
 
-    (written,) = reception.write_down(trusted.database, [post])
+    reception.write_down(trusted.database, [post])
 
-    assert rights.is_role_needed(trusted.database, trusted.settings, written) == is_asked
+    assert rights.is_role_needed(trusted.database, trusted.settings, post) == is_asked
