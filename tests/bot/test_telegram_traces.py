@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot import reception
-from bot.messages import Choice, Incoming, Reply
+from bot.messages import PRIVATE, Choice, Incoming, Reply
 from bot.platforms.telegram import adapter, traces
 from snaplabel import people
 from snaplabel.database import Database
@@ -144,6 +144,25 @@ def test_a_message_without_buttons_is_found_too(telegram: TelegramApi, desk: Des
     sent = desk.send(chat, Reply(text="That photo arrived damaged."), str(photo.id))
 
     found = _find(desk, photo, answer, Reply(text="That photo arrived damaged."))
+
+    assert found == sent
+
+
+def test_a_message_to_a_person_whose_chat_we_never_saw_is_found_too(
+    telegram: TelegramApi, desk: Desk, database: Database
+) -> None:
+    anna = telegram.person("Anna")
+    telegram.private_chat(anna)
+    chat = f"{PRIVATE}{anna.id}"
+    with database.begin() as session:
+        there = people.chat(session, "telegram", chat, is_private=True)
+        alert = Answer(platform="telegram", chat_id=there.id, revision=1)
+        session.add(alert)
+        session.flush()
+        answer = alert.id
+    sent = desk.do(desk.platform.send(chat, REPLY, reply_to=None, nonce="once"))
+
+    found = desk.do(desk.platform.find(chat, answer, REPLY, reply_to=None))
 
     assert found == sent
 

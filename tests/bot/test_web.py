@@ -212,6 +212,7 @@ class TestConversation:
         settings = read({"SNAPLABEL_HOME": str(tmp_path / "home")}, dotenv=tmp_path / "no.env")
         with served(settings) as alone, alone.member() as member:
             member.post("/messages", json={"text": "hello"})
+            eventually(lambda: len(member.get("/feed").json()["items"]) == 2)
             with alone.house.database.begin() as session:
                 chat = room(session)
                 assert chat is not None
@@ -223,7 +224,7 @@ class TestConversation:
         titles = [one["answer"]["reply"]["title"] for one in newest["items"]]
         assert titles == [f"number {number}" for number in range(10, 60)]
         assert newest["more"]
-        assert [one["kind"] for one in older["items"]] == ["text"] + ["answer"] * 10
+        assert [one["kind"] for one in older["items"]] == ["text"] + ["answer"] * 11
         assert not older["more"]
 
     def test_too_much_text_is_refused(self, place: Served) -> None:

@@ -6,24 +6,21 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Iterator, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 import httpx
 import telegram
-from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, RetryAfter, TelegramError
+from telegram.error import BadRequest, Conflict, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
 from bot.messages import PRIVATE, Attachment, Host, Reply
-from bot.platforms.telegram import traces
+from bot.platforms.telegram import refusals, traces
 from bot.platforms.telegram.looks import filename, formatted, keyboard, no_picture
 from bot.platforms.telegram.posts import HEAVIEST_FILE, LONGEST_TEXT, post_of
 from snaplabel.errors import NotStored, PlatformError, SettingsError, SnaplabelError
 from snaplabel.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 # RetryAfter otherwise warns, wherever it is raised, that it will hold a timedelta one day.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
@@ -40,15 +37,6 @@ STEP_S, STEP_IN_A_GROUP_S = 1.0, 5.0
 LONGEST_CAPTION = 1024
 WEBHOOK_CONNECTIONS = 4
 NO_PREVIEW = telegram.LinkPreviewOptions(is_disabled=True)
-# Telegram's words when a message is fine but the picture in it is not.
-PICTURE_TROUBLE = (
-    "no media in the message",
-    "image_process_failed",
-    "photo_invalid",
-    "photo_ext",
-    "too big for a photo",
-    "to send photos",
-)
 
 
 class Telegram:
@@ -143,8 +131,8 @@ class Telegram:
                 if (now := self._trouble(error)) != trouble:
                     log.warning("telegram: %s Trying again, with growing patience.", now)
                 trouble = now
-                self.trouble = _kind_of(error)
-                wished_s = _seconds(error) if isinstance(error, RetryAfter) else 0.0
+                self.trouble = refusals.kind_of(error)
+                wished_s = refusals.seconds(error) if isinstance(error, RetryAfter) else 0.0
                 await asyncio.sleep(max(pause_s, wished_s))
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 continue
@@ -263,7 +251,7 @@ class Telegram:
                     sent = await self._bot.send_photo(photo=picture, filename=name, caption=words, **where)
                     return str(sent.message_id)
                 except BadRequest as error:
-                    if _reason(error, PICTURE_TROUBLE) is None:
+                    if refusals.reason(error, refusals.PICTURE_TROUBLE) is None:
                         raise
             where["link_preview_options"] = NO_PREVIEW
             sent = await self._bot.send_message(text=formatted(reply, LONGEST_TEXT) or "…", **where)
@@ -276,9 +264,9 @@ class Telegram:
         for number in numbers:
             with self._refusals():
                 # Whatever the message holds, this leaves all of it but the buttons, which are to be these anyway.
-                buttons = self._bot.edit_message_reply_markup(int(chat), number, reply_markup=keyboard(reply))
+                buttons = self._bot.edit_message_reply_markup(_chat_id(chat), number, reply_markup=keyboard(reply))
                 try:
-                    await _tried(buttons)
+                    await refusals.tried(buttons)
                 except BadRequest:
                     continue  # "Message to edit not found", "message can't be edited": it is not ours.
                 log.info("telegram: an answer whose sending was in doubt is there already")
@@ -310,20 +298,20 @@ class Telegram:
         with self._refusals():
             if picture is not None:
                 media = telegram.InputMediaPhoto(picture, caption, "HTML", filename=filename(reply))
-                trouble = await _tried(self._bot.edit_message_media(media, **which), PICTURE_TROUBLE)
+                trouble = await refusals.tried(self._bot.edit_message_media(media, **which), refusals.PICTURE_TROUBLE)
                 if trouble is None:
                     return
             # Whether the message has a picture only Telegram knows, and says so when asked for the wrong one.
             words = formatted(reply, LONGEST_TEXT) or "…"
             text = self._bot.edit_message_text(words, parse_mode="HTML", link_preview_options=NO_PREVIEW, **which)
-            if await _tried(text, ("no text in the message",)):
+            if await refusals.tried(text, ("no text in the message",)):
                 bare = None
                 if reply.picture is not None:
                     # The picture that is there belongs to other words, and Telegram lets none be taken away.
                     media = telegram.InputMediaPhoto(no_picture(), caption, "HTML", filename="picture.png")
-                    bare = await _tried(self._bot.edit_message_media(media, **which), PICTURE_TROUBLE)
+                    bare = await refusals.tried(self._bot.edit_message_media(media, **which), refusals.PICTURE_TROUBLE)
                 if reply.picture is None or bare is not None:
-                    await _tried(self._bot.edit_message_caption(caption=caption, parse_mode="HTML", **which))
+                    await refusals.tried(self._bot.edit_message_caption(caption=caption, parse_mode="HTML", **which))
         if trouble == "no media in the message":  # An old Bot API server, which adds none to a text.
             await self.send(chat, Reply(picture=reply.picture), reply_to=message, nonce="")
 
@@ -383,25 +371,11 @@ class Telegram:
                 # An admin who never wrote to the bot is "chat not found".
                 log.info("telegram: no menu for %s: %s", scope.type, self._said(error))
 
-    @contextlib.contextmanager
-    def _refusals(self) -> Iterator[None]:
-        """Turn Telegram's errors into ours."""
-        try:
-            yield
-        except RetryAfter as error:
-            raise PlatformError("Telegram asks for patience", retry_after_s=_seconds(error)) from error
-        except ChatMigrated as error:
-            raise PlatformError("this group became a supergroup with another id", permanent=True) from error
-        except (BadRequest, Forbidden) as error:
-            # A file can be on its way between Telegram's own servers.
-            passes = _reason(error, ("temporarily unavailable",)) is not None
-            raise PlatformError(self._said(error), permanent=not passes) from error
-        except TelegramError as error:
-            raise PlatformError(self._said(error)) from error
+    def _refusals(self) -> AbstractContextManager[None]:
+        return refusals.in_our_words(self._settings.telegram_token)
 
     def _said(self, error: TelegramError) -> str:
-        """Telegram's words, short enough for a log, and never with the token in them."""
-        return str(error).replace(self._settings.telegram_token, "…")[:200]
+        return refusals.said(error, self._settings.telegram_token)
 
 
 def _chat_id(chat: str) -> int:
@@ -410,33 +384,3 @@ def _chat_id(chat: str) -> int:
         return int(chat.removeprefix(PRIVATE))
     except ValueError:
         raise PlatformError("there is no such chat", permanent=True) from None
-
-
-def _kind_of(error: Exception) -> str:
-    """What to tell admins of trouble with updates; "" of what is not Telegram's doing, or mended by itself."""
-    if isinstance(error, Conflict):
-        return "" if "webhook" in str(error).lower() else "conflict"
-    return "away" if isinstance(error, TelegramError) else ""
-
-
-async def _tried(call: Awaitable[object], expected: tuple[str, ...] = ()) -> str | None:
-    """None when an edit went well, or nothing was to be changed; else which of the expected refusals came."""
-    try:
-        await call
-    except BadRequest as error:
-        if _reason(error, ("message is not modified",)):
-            return None
-        if (reason := _reason(error, expected)) is None:
-            raise
-        return reason
-    return None
-
-
-def _reason(error: TelegramError, reasons: tuple[str, ...]) -> str | None:
-    """Which of these is what Telegram said; its capitals come and go."""
-    return next((reason for reason in reasons if reason in str(error).lower()), None)
-
-
-def _seconds(error: RetryAfter) -> float:
-    wait = error.retry_after
-    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
