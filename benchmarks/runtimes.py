@@ -83,6 +83,10 @@ def _cases(store: Store, card: BackboneCard, home: Path) -> list[Case]:
     return found
 
 
+def _name(runtime: Runtime) -> str:
+    return f"{'openvino' if isinstance(runtime, OpenVino) else 'gpu'} {runtime.precision}"
+
+
 def _speed(architecture: str, folder: Path) -> list[dict[str, Any]]:
     store, home = Store(str(folder / architecture)), folder / f"{architecture}-home"
     torch.manual_seed(0)
@@ -103,10 +107,10 @@ def _speed(architecture: str, folder: Path) -> list[dict[str, Any]]:
         for _, case in itertools.product(range(ROUNDS), cases):
             took = _ms(case.runtime, pixels)
             best[case.name, batch] = min(took, best.get((case.name, batch), took))
-    taken = f"{'openvino' if isinstance(chosen, OpenVino) else 'gpu'} {chosen.precision}"
-    sides = f"{architecture}, {preparation.crop} px"
+    apart = chosen.card.bf16_apart
+    sides = f"{architecture}, {preparation.crop} px" + ("" if apart is None else f", bf16 {apart:.1%} off")
     rows = [
-        {"network": sides, "runtime": name, "batch": batch, "ms": ms, "is_chosen": name == taken}
+        {"network": sides, "runtime": name, "batch": batch, "ms": ms, "is_chosen": name == _name(chosen)}
         for (name, batch), ms in best.items()
     ]
     return rows + [{**row, **_floor(made, row, preparation.crop)} for row in rows if row["runtime"].startswith("gpu")]
@@ -173,13 +177,13 @@ def _answers(folder: Path) -> list[dict[str, Any]]:
     card = backbone.of_weights(store, settings)
     # Nothing here is ever served by torch in bf16 on a CPU, which takes its time.
     cases = [case for case in _cases(store, card, settings.home) if case.name != "torch bf16"]
-    rows = []
+    rows, taken = [], _name(load(store, card.version, settings.home))
     for name in SETS:
         labels, pixels, lessons = _photos(common.photos() / name, card)
         said = {case.name: _embeddings(case.runtime, pixels) for case in cases}
         print(f"{name}: {len(labels)} photos looked at", file=sys.stderr)
         # A head is fitted to what is stored: half precision, by the runtime that this machine's worker takes.
-        stored = said[cases[-1].name].astype(np.float16).astype(np.float32)[lessons]
+        stored = said[taken].astype(np.float16).astype(np.float32)[lessons]
         fitted = fit.fit(stored, labels[lessons], np.arange(len(stored)), Recipe().refit)
         warmth = calibrate.temperature(fitted.logits, labels[lessons][fitted.asked])
         chances = {one: heads.probabilities(fitted.head.logits(said[one]), warmth) for one in said}

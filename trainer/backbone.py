@@ -107,8 +107,7 @@ def _from_file(store: Store, settings: Settings, path: Path, version: str) -> Ba
     network, dimension = _fitted(settings, path)
     source = path.name if settings.weights is not None else f"torchvision {path.name}"
     card = BackboneCard(version, settings.backbone, dimension, preparation(settings.backbone, network), True, source)
-    networks.save(store, network.eval(), card)
-    return card
+    return networks.save(store, network.eval(), card)
 
 
 def _fitted(settings: Settings, path: Path) -> tuple["nn.Module", int]:
@@ -180,8 +179,7 @@ def _from_chance(store: Store, architecture: str, recipe: Recipe) -> BackboneCar
     if store.has(f"{backbones.folder(version)}/card.json"):
         return backbones.load_card(store, version)
     card = BackboneCard(version, architecture, dimension, size, False, f"random, seed {recipe.seed}")
-    networks.save(store, network, card, data)
-    return card
+    return networks.save(store, network, card, data)
 
 
 def settle(network: "nn.Module", size: Preparation) -> None:

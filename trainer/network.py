@@ -71,16 +71,22 @@ def version_of(network: "nn.Module", architecture: str) -> tuple[str, bytes]:
     return f"{architecture}-{hashlib.sha256(data).hexdigest()[:12]}", data
 
 
-def save(store: Store, network: "nn.Module", card: BackboneCard, data: bytes | None = None) -> None:
-    """Write weights, graph and, last, the card. Raises ModelError when the graph does not say what the network says.
+def save(store: Store, network: "nn.Module", card: BackboneCard, data: bytes | None = None) -> BackboneCard:
+    """Write weights, graph and, last, the card, which comes back with what is known of the files now.
+
+    Raises ModelError when the graph does not say what the network says.
 
     data: the weights as safetensors, where they were made already.
     """
     weights = data if data is not None else version_of(network, "")[1]
-    files = {"weights.safetensors": weights, **_graph(network, card)}
+    graph, bf16_apart = _graph(network, card)
+    files = {"weights.safetensors": weights, **graph}
     for name, part in files.items():
         store.put(f"{backbones.folder(card.version)}/{name}", part)
-    backbones.save_card(store, replace(card, sums={name: sha256_of(part) for name, part in files.items()}))
+    sums = {name: sha256_of(part) for name, part in files.items()}
+    card = replace(card, sums=sums, bf16_apart=bf16_apart)
+    backbones.save_card(store, card)
+    return card
 
 
 def prepared(preparation: Preparation, network: "nn.Module") -> "nn.Module":
@@ -105,8 +111,8 @@ def prepared(preparation: Preparation, network: "nn.Module") -> "nn.Module":
     return Prepared().eval()
 
 
-def _graph(network: "nn.Module", card: BackboneCard) -> dict[str, bytes]:
-    """graph.xml and graph.bin, checked against the network on pictures drawn by chance."""
+def _graph(network: "nn.Module", card: BackboneCard) -> tuple[dict[str, bytes], float | None]:
+    """graph.xml and graph.bin, checked against the network on pictures drawn by chance; how far bf16 is off there."""
     import openvino
     import torch
 
@@ -127,7 +133,20 @@ def _graph(network: "nn.Module", card: BackboneCard) -> dict[str, bytes]:
         except ModelError:
             # A deep random network makes much of the last bit: then torch itself is as far off its own f64.
             check_graph(path, pixels, wanted, GRAPH_APART + 4 * _noise(whole, pixels, wanted))
-        return {name: (Path(folder) / name).read_bytes() for name in ("graph.xml", "graph.bin")}
+        files = {name: (Path(folder) / name).read_bytes() for name in ("graph.xml", "graph.bin")}
+        return files, _bf16_apart(path, pixels, wanted)
+
+
+def _bf16_apart(path: Path, pixels: NDArray[np.uint8], wanted: NDArray[np.float32]) -> float | None:
+    """How far the graph is off in bf16, as a share of an embedding's length; None where the processor has no bf16."""
+    import openvino
+
+    compiled = openvino.Core().compile_model(path, "CPU")
+    # Where the processor has instructions for it, bf16 is OpenVINO's own choice.
+    if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != "bf16":
+        return None
+    apart = _apart(compiled(pixels)[0], wanted)
+    return apart if np.isfinite(apart) else None
 
 
 def _noise(whole: "nn.Module", pixels: NDArray[np.uint8], wanted: NDArray[np.float32]) -> float:

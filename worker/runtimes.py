@@ -38,7 +38,8 @@ class OpenVino:
     """The exported graph on a CPU, in lanes of one core each: there a batch gains nothing over photos side by side.
 
     threads: how many cores; 0: all of them.
-    precision: f32 or bf16; empty: bf16 where the processor has instructions for it, which is OpenVINO's own default.
+    precision: f32 or bf16; empty: bf16 where the processor has instructions for it and the network's card tells that
+    answers stay what they are; else f32.
     """
 
     def __init__(self, card: BackboneCard, graph: Path, cache: Path, threads: int = 0, precision: str = "") -> None:
@@ -47,7 +48,7 @@ class OpenVino:
         self.card = card
         self.lanes = threads or os.cpu_count() or 1
         lanes = {"NUM_STREAMS": self.lanes, "INFERENCE_NUM_THREADS": self.lanes}
-        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(cache), **lanes}
+        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(cache), **lanes, **card.on_a_cpu()}
         if precision:
             options["INFERENCE_PRECISION_HINT"] = precision
         try:
