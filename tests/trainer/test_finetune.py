@@ -131,7 +131,7 @@ def _fill(
 ) -> None:
     card = backbones.load_card(store, version)
     graph = store.local(f"{backbones.folder(version)}/graph.xml", Path("unused"))
-    network = openvino.Core().compile_model(graph, "CPU")
+    network = openvino.Core().compile_model(graph, "CPU", card.on_a_cpu())
     with database.begin() as session:
         for photo_id in photo_ids:
             data = store.get(photo_key(session.get_one(Photo, photo_id).sha256))
