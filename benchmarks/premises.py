@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from sqlalchemy import select
 
-from snaplabel import heads, labels, people, queue, redis_server, registry
+from snaplabel import backbones, heads, labels, people, queue, redis_server, registry
+from snaplabel.backbones import BackboneCard, Preparation
 from snaplabel.database import Database
 from snaplabel.heads import Head
 from snaplabel.registry import Card
@@ -19,6 +21,7 @@ from snaplabel.store import Store
 from snaplabel.tables import Model
 
 LABELS = 9
+SIDE = 32
 
 
 def prepare(settings: Settings, database: Database) -> Model:
@@ -61,6 +64,21 @@ def teach(settings: Settings, database: Database, store: Store) -> str:
         session.flush()
         registry.publish(session, model)
         return backbone.backbone
+
+
+def draw_backbone(store: Store, folder: Path, version: str, dimension: int) -> None:
+    """Put a network into a store that makes so many numbers of a photo's mean brightness; folder: for its files."""
+    import openvino as ov
+    from openvino import opset8 as ops
+
+    pixels = ops.parameter([-1, SIDE, SIDE, 3], np.uint8, name="pixels")
+    mean = ops.reduce_mean(ops.convert(pixels, "f32"), ops.constant(np.array([1, 2, 3])), False)
+    drawn = np.random.default_rng(0).standard_normal((1, dimension), np.float32)
+    embedding = ops.multiply(ops.unsqueeze(mean, ops.constant(np.array([1]))), ops.constant(drawn))
+    ov.save_model(ov.Model([embedding], [pixels]), f"{folder}/graph.xml", compress_to_fp16=False)
+    for name in ("graph.xml", "graph.bin"):
+        store.put(f"{backbones.folder(version)}/{name}", (folder / name).read_bytes())
+    backbones.save_card(store, BackboneCard(version, "drawn", dimension, Preparation(SIDE, SIDE), True, "drawn"))
 
 
 @contextlib.contextmanager

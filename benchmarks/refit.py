@@ -24,10 +24,10 @@ from typing import Any
 
 import common
 import numpy as np
+import premises
 from sqlalchemy import insert
 
 from snaplabel import backbones, corrections, heads, home, labels, people, queue, redis_server, registry
-from snaplabel.backbones import BackboneCard, Preparation
 from snaplabel.database import Database, now
 from snaplabel.heads import Floats, Head
 from snaplabel.registry import Card
@@ -97,13 +97,13 @@ def _fit(photos: int, of: int) -> dict[str, Any]:
 
     vectors, truth = _drawn(photos, of)
     fit.warm_up()
-    before, seconds = _memory("VmRSS"), []
+    before, seconds = memory("VmRSS"), []
     Path("/proc/self/clear_refs").write_text("5")  # The peak is counted from here.
     for _ in range(3):
         started, worked = time.perf_counter(), time.process_time()
         fit.fit(vectors, truth, np.arange(photos), Refit())
         seconds.append((time.perf_counter() - started, time.process_time() - worked))
-    more = _memory("VmHWM") - before
+    more = memory("VmHWM") - before
     found = {"photos": photos, "labels": of, "megabytes": round(more, 1)}
     return {
         **found,
@@ -112,7 +112,7 @@ def _fit(photos: int, of: int) -> dict[str, Any]:
     }
 
 
-def _memory(name: str) -> float:
+def memory(name: str) -> float:
     """Megabytes that the kernel counts for this process under a name of /proc/self/status."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
     return int(line.split()[1]) / 1024
@@ -123,7 +123,7 @@ def _served(photos: int, of: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="snaplabel-refit-", dir="/tmp") as folder:
         settings = common.settings(Path(folder) / "home", REFIT_AFTER_S="0", FINE_TUNE_AFTER="0", FINE_TUNE_EVERY_H="0")
         with home.opened(settings) as (database, store):
-            ids = _install(database, store, photos, of)
+            ids = install(database, store, photos, of)
             with _running(settings) as ring:
                 engine = Engine(database, store, settings.home)
                 _until(engine, 1, 120)  # The trainer finds by itself that there is something to learn.
@@ -141,10 +141,11 @@ def _served(photos: int, of: int) -> dict[str, Any]:
     }
 
 
-def _install(database: Database, store: Store, photos: int, of: int) -> list[int]:
+def install(database: Database, store: Store, photos: int, of: int) -> list[int]:
     """A classifier with labelled photos and their embeddings, and a model that knows nothing yet; the photos' ids."""
     vectors, truth = _drawn(photos, of)
-    backbones.save_card(store, BackboneCard(BACKBONE, "drawn", DIMENSION, Preparation(224, 224), True, "drawn"))
+    with tempfile.TemporaryDirectory(prefix="snaplabel-graph-") as folder:
+        premises.draw_backbone(store, Path(folder), BACKBONE, DIMENSION)
     nothing, card = np.zeros((0, DIMENSION), np.float32), Card("default", 0, "backbone", BACKBONE)
     heads.save(store, "models/1/0", Head(nothing, nothing[:, 0], nothing), card)
     bands = dict.fromkeys(("band0", "band1", "band2", "band3"), 0)
@@ -203,15 +204,21 @@ def _correct(database: Database, engine: Engine, ring: Any, photo_id: int) -> fl
     time.sleep(PAUSE_S)
     before = engine.model(1)
     assert before is not None
+    started = relabel(database, photo_id)
+    ring()
+    _until(engine, before.card.version + 1, 120)
+    return time.perf_counter() - started
+
+
+def relabel(database: Database, photo_id: int) -> float:
+    """An admin says another label of a photo; the moment (`time.perf_counter`) at which they say it."""
     with database.begin() as session:
         photo = session.get_one(Photo, photo_id)
         other = next(one for one in labels.counts(session, 1) if one.label.id != photo.label_id)
         admin = people.person(session, "web", "1", "Anna")
         started = time.perf_counter()
         corrections.vote(session, photo, admin, other.label, is_admin=True, votes_needed=0.5)
-    ring()
-    _until(engine, before.card.version + 1, 120)
-    return time.perf_counter() - started
+    return started
 
 
 def _until(engine: Engine, version: int, within_s: float) -> None:

@@ -28,10 +28,12 @@ def _roles(talk: Talk, argument: str) -> None:
 def _acts(talk: Talk, _argument: str) -> None:
     """The latest acts on this chat's classifier, and for the bot's own admins those that concern no classifier too."""
     found = acts.recent(talk.session, talk.classifier_id, MOST_ACTS, with_general=talk.is_owner)
+    named = acts.named(talk.session, found)
     lines = [
         words.act(act.created_at, acts.who(talk.session, act), acts.what(talk.session, act), act.undone_at is not None)
         for act in found
     ]
+    del named  # Held until now, so that the session asked once for all of them.
     talk.say(Reply("What admins did, newest first", "" if lines else words.NO_ACTS, table="\n".join(lines)))
 
 

@@ -1,14 +1,14 @@
 """The commands, the same on every platform: their menu, and what each does."""
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from bot import admins, labelling, leaving, looks, reporting, reviewing, words
 from bot.conversation import Known, Press, Talk, command_of, replace, waiting
 from bot.messages import Choice, Command, Reply
-from snaplabel import labels, people, registry, trainings, voices
+from snaplabel import labels, people, photos, registry, standing, trainings, voices
 from snaplabel.errors import AlreadyTraining, LabelError, ModelError
 from snaplabel.registry import Card
-from snaplabel.tables import Classifier, Correction, Person, Photo, TrainingRun
+from snaplabel.tables import Classifier, TrainingRun
 
 
 def run(talk: Talk) -> None:
@@ -44,28 +44,16 @@ def _labels(talk: Talk, _argument: str) -> None:
     lines = [f"{row.label.name:<{width}} {row.photos:>4} {words.block(row.photos / most)}" for row in rows]
     few = [row.label.name for row in rows if row.photos < 5]
     text = f"I'd like a few more photos of {voices.either(few[:3]).replace(' or ', ' and ')}." if few else ""
-    offered, buttons = labelling.offers(talk) if talk.is_admin else ("", ())
+    offered, buttons = labelling.offers(talk, rows) if talk.is_admin else ("", ())
     talk.say(Reply(words.number(len(rows), "label"), f"{text}\n{offered}".strip(), "\n".join(lines), buttons))
 
 
 def _stats(talk: Talk, _argument: str) -> None:
-    session, classifier_id = talk.session, talk.classifier_id
-    of_photos = select(func.count()).select_from(Photo).where(Photo.classifier_id == classifier_id)
-    everything = session.scalar(of_photos) or 0
-    labelled = session.scalar(of_photos.where(Photo.label_id.is_not(None))) or 0
-    query = (
-        select(Person.name, func.count())
-        .join(Correction, Correction.person_id == Person.id)
-        .join(Photo, Photo.id == Correction.photo_id)
-        .where(Photo.classifier_id == classifier_id, Correction.taken_back_at.is_(None), Person.platform != "local")
-        .group_by(Person.id, Person.name)
-        .order_by(func.count().desc())
-        .limit(5)
-    )
-    teachers = [f"{name or 'somebody'} {count}" for name, count in session.execute(query)]
-    text = f"{words.number(everything, 'photo')}, {labelled} with a label."
-    if teachers:
-        text += "\nBest teachers: " + ", ".join(teachers) + "."
+    there = photos.totals(talk.session, talk.classifier_id)
+    best = standing.best(talk.session, talk.classifier_id)
+    text = f"{words.number(there.photos, 'photo')}, {there.labelled} with a label."
+    if best:
+        text += "\nBest teachers: " + ", ".join(f"{name or 'somebody'} {count}" for name, count in best) + "."
     talk.say(Reply("What I've seen", text))
 
 
@@ -109,7 +97,7 @@ def _retrain(talk: Talk, argument: str) -> None:
 
 
 def _models(talk: Talk, _argument: str) -> None:
-    versions = registry.versions(talk.session, talk.classifier_id)[:15]
+    versions = registry.versions(talk.session, talk.classifier_id, 15)
     if not versions:
         talk.say(Reply("No models yet", "The first one comes with the first two labels."))
         return

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.orm import Session, aliased
@@ -43,10 +45,18 @@ class Outgoing:
     is_doubtful: bool = False
 
 
+def look(
+    database: Database, settings: Settings, platforms: Sequence[str], *, lease_s: float, ours: Collection[int]
+) -> tuple[int, list[Outgoing]]:
+    """`compose` and then `claim`: how many photos have an answer now, and what is to be sent."""
+    composed = compose(database, settings, platforms)
+    return composed, claim(database, platforms, lease_s=lease_s, ours=ours)
+
+
 def compose(database: Database, settings: Settings, platforms: Sequence[str]) -> int:
     """Put answers under the photos that the worker has looked at; how many photos that were."""
     with database.read() as session:
-        ids = list(session.scalars(_ready(platforms).limit(100)))
+        ids = list(session.connection().scalars(_ready(tuple(platforms))))
     done = 0
     for start in range(0, len(ids), 20):
         with database.begin() as session:
@@ -61,8 +71,11 @@ def compose(database: Database, settings: Settings, platforms: Sequence[str]) ->
     return done
 
 
-def _ready(platforms: Sequence[str]) -> Select[int]:
+@cache
+def _ready(platforms: tuple[str, ...]) -> Select[int]:
     """Looked-at photos in the order of their answers: everybody's first, everybody's second, …
+
+    Putting this together takes longer than asking it, so it is done once.
 
     Chats send their answers one after the other, and platforms slow them down. So a chat gets a few at a time: who
     comes later has their turn before the rest of somebody's hundreds. An album with a photo to come is passed over.
@@ -72,7 +85,7 @@ def _ready(platforms: Sequence[str]) -> Select[int]:
     place = func.row_number().over(partition_by=(Message.chat_id, Message.person_id), order_by=Message.id)
     ready = Message.platform.in_(platforms), Message.state == "classified"
     free = Message.chat_id.not_in(_busy_chats(platforms, AHEAD)), ~select(other.id).where(*comes).exists()
-    return select(Message.id).where(*ready, *free).order_by(place, Message.id)
+    return select(Message.id).where(*ready, *free).order_by(place, Message.id).limit(100)
 
 
 def _busy_chats(platforms: Sequence[str], answers_to_send: int) -> Select[int]:
@@ -167,10 +180,8 @@ def claim(
     """
     moment = now()
     free = (Answer.claimed_until.is_(None)) | (Answer.claimed_until < moment)
-    # Thousands of one chat must not hide the others.
-    first = select(func.min(Answer.id)).where(*_is_unshown(platforms)).group_by(Answer.chat_id)
     with database.read() as session:
-        rows = session.scalars(select(Answer).where(Answer.id.in_(first)).order_by(Answer.id)).all()
+        rows = session.scalars(_first_unshown(tuple(platforms))).all()
     oldest = {row.chat_id: row for row in rows}
     wanted = [
         row.id
@@ -194,6 +205,13 @@ def claim(
                 assert answer is not None
                 taken.append(_outgoing(session, answer, was_claimed=answer_id in left_behind))
     return taken
+
+
+@cache
+def _first_unshown(platforms: tuple[str, ...]) -> Select[Any]:
+    """Each chat's oldest answer that it does not show yet: thousands of one chat must not hide the others."""
+    first = select(func.min(Answer.id)).where(*_is_unshown(platforms)).group_by(Answer.chat_id)
+    return select(Answer).where(Answer.id.in_(first)).order_by(Answer.id)
 
 
 def sent(database: Database, out: Outgoing, message_id: str) -> None:

@@ -10,6 +10,7 @@ from bot.conversation import Known, Press, Talk, announce, command_of, ids_of, r
 from bot.messages import Choice, Command, Reply
 from snaplabel import acts, corrections, labels, naming, people, standing
 from snaplabel.errors import LabelError
+from snaplabel.labels import LabelCount
 from snaplabel.tables import Answer, Correction, Label, Message, Person, Photo
 
 log = logging.getLogger(__name__)
@@ -20,9 +21,9 @@ MOST_TEACHERS = 20
 MOST_REDRAWN = 50
 
 
-def offers(talk: Talk) -> tuple[str, looks.Rows]:
-    """Labels that may be the same, as sentences, and a button to merge each two."""
-    found = labels.duplicates(talk.session, talk.classifier_id)[:MOST_OFFERS]
+def offers(talk: Talk, counted: list[LabelCount] | None = None) -> tuple[str, looks.Rows]:
+    """Labels that may be the same, as sentences, and a button to merge each two. counted: they need no counting."""
+    found = labels.duplicates(talk.session, talk.classifier_id, counted)[:MOST_OFFERS]
     text = " ".join(words.may_be_same(one.fewer.label.name, one.more.label.name) for one in found)
     rows = tuple(
         (
@@ -173,18 +174,20 @@ def _learn(talk: Talk) -> None:
 
 
 def _people(talk: Talk, _argument: str) -> None:
-    found = standing.teachers(talk.session, classifier_id=None if talk.is_owner else talk.classifier_id)
+    classifier_id = None if talk.is_owner else talk.classifier_id
+    found = standing.teachers(talk.session, MOST_TEACHERS, classifier_id=classifier_id)
     if not found:
         talk.say(Reply(text=words.NO_TEACHERS))
         return
     lines = []
-    for one in found[:MOST_TEACHERS]:
+    for one in found:
         who = f"{one.person.platform}:{one.person.platform_id}"
         is_admin = one.is_admin or people.is_admin(talk.settings.admins, one.person.platform, one.person.platform_id)
         said = words.record(one.record.agreed, one.record.counted, one.record.has_standing, is_admin)
         lines.append(words.teacher(who, one.person.name, one.corrections, said))
     text = "/revert with one of these takes back everything that they corrected."
-    talk.say(Reply(words.number(len(found), "teacher"), text, table="\n".join(lines)))
+    everybody = standing.count_teachers(talk.session, classifier_id=classifier_id)
+    talk.say(Reply(words.number(everybody, "teacher"), text, table="\n".join(lines)))
 
 
 def _revert(talk: Talk, argument: str) -> None:

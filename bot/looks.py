@@ -46,16 +46,20 @@ def refusal(reason: str) -> str:
 
 
 def seen(session: Session, photo_id: int) -> list[Seen]:
-    """What the models said of this photo, oldest first, under the names that labels have now."""
+    """What the models said of this photo first and lately, under the names that labels have now; in between, each
+    training may have said something, and nobody is told of it.
+    """
     query = (
         select(Prediction, Model.version)
         .join(Model, Model.id == Prediction.model_id)
         .where(Prediction.photo_id == photo_id)
         .order_by(Prediction.id)
     )
-    found = []
-    for prediction, version in session.execute(query):
-        found.append(Seen(_as_now(session, prediction.top), prediction.voice, version))
+    rows = session.execute(query).all()
+    ends = [*rows[:1], *rows[1:][-1:]]
+    named = labels.some(session, (label_id for prediction, _ in ends for label_id, _ in prediction.top))
+    found = [Seen(_as_now(session, prediction.top), prediction.voice, version) for prediction, version in ends]
+    del named  # Held until now, so that the session asked once for all of them.
     return found
 
 

@@ -1,5 +1,6 @@
 """Questions to admins: how a photo looks about which people disagree, and a word in private, at most once an hour."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import and_, exists, or_, select
@@ -37,7 +38,9 @@ def _name(person: Person) -> str:
 
 def ask_admins(session: Session, settings: Settings, classifier_id: int) -> int:
     """Tell the admins who have a private chat with us how many photos await their word; how many were told."""
-    chats = [chat for chat in _private_chats(session, settings.admins) if not _was_told(session, chat)]
+    chats = _private_chats(session, settings.admins)
+    told = _told(session, chats)
+    chats = [chat for chat in chats if chat.id not in told]
     if not chats:
         return 0
     photos = len(corrections.conflicts(session, classifier_id))
@@ -58,10 +61,11 @@ def _private_chats(session: Session, admins: tuple[str, ...]) -> list[Chat]:
     return list(session.scalars(select(Chat).where(Chat.is_private, wrote).order_by(Chat.id)))
 
 
-def _was_told(session: Session, chat: Chat) -> bool:
-    query = select(Answer.id).where(
-        Answer.chat_id == chat.id,
+def _told(session: Session, chats: Sequence[Chat]) -> set[int]:
+    """Ids of those chats that were told within the last hour."""
+    query = select(Answer.chat_id).where(
+        Answer.chat_id.in_([chat.id for chat in chats]),
         Answer.created_at > now() - AT_MOST_EVERY,
         Answer.content["mood"].as_string() == MOOD,
     )
-    return session.scalar(query.limit(1)) is not None
+    return set(session.scalars(query)) if chats else set()

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from weakref import WeakValueDictionary
 
 import bot.platforms
-from bot import alerting, commands, delivery, measuring, reception, reporting, rights, sending
+from bot import alerting, commands, delivery, hearing, measuring, reception, reporting, rights, sending
 from bot.conversation import NotYet
 from bot.messages import Attachment, Connect, Host, Incoming, Platform
 from snaplabel import logs, queue
@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 
 # One person's flood leaves room for everybody else's next photo.
 FETCHES_AT_A_TIME, FETCHES_EACH = 4, 3
-FAST_S, IDLE_S, SLOW_S = 0.02, 0.25, 0.7
+# Between two looks for answers there are at least so many seconds; and at most, while there is something to do or not:
+# news is heard (`hearing.Ear`), but the end of an album or of a wait that a platform asked for is not.
+FAST_S, BUSY_S, IDLE_S, SLOW_S = 0.02, 0.25, 1.0, 0.7
 RESCUE_EVERY_S = 5.0
 INBOX_EVERY_S = 600.0  # Listing a remote store is a call over the network.
 NOT_YET_S, NOT_YET_TRIES = 0.25, 120
@@ -97,6 +99,7 @@ class Bot:
         self._sending: set[asyncio.Task[None]] = set()
         self._answering: set[int] = set()
         self._busy_until = 0.0
+        self._ear = hearing.Ear(self.database)
         self._broker_is_down = False
         self._models: dict[int, int] = {}
         self._alerting = alerting.Watch(self.database, settings)
@@ -151,9 +154,10 @@ class Bot:
         async with asyncio.TaskGroup() as group:
             for platform in self.platforms.values():
                 group.create_task(self._keep_running(platform))
-            group.create_task(self._every(self._deliver_once, names))
-            group.create_task(self._every(self._watch_once, names))
-            group.create_task(self._every(self._alert_once, names))
+            group.create_task(self._ear.listen())
+            group.create_task(self._every(self._deliver_once, names, FAST_S))
+            group.create_task(self._every(self._watch_once, names, SLOW_S))
+            group.create_task(self._every(self._alert_once, names, alerting.EVERY_S))
             group.create_task(self._rescue(names))
             # Everything is loaded, the database is open, and each platform is about to connect or to listen.
             log.info("ready: takes posts from %s", ", ".join(names))
@@ -188,15 +192,22 @@ class Bot:
             await asyncio.sleep(patience_s)
             patience_s = min(patience_s * 2, RESTART_LAST_S)
 
-    async def _every(self, step: Callable[[tuple[str, ...]], Awaitable[float]], names: tuple[str, ...]) -> None:
-        """Repeat a step, which says how long to rest; one that fails is logged and repeated."""
+    async def _every(
+        self, step: Callable[[tuple[str, ...]], Awaitable[float]], names: tuple[str, ...], rest_s: float
+    ) -> None:
+        """Repeat a step, which says how long to wait for news; one that fails is logged and repeated.
+
+        rest_s: seconds between two steps whatever is heard.
+        """
         while True:
+            heard = self._ear.heard
             try:
-                rest_s = await step(names)
+                wait_s = await step(names)
+                await asyncio.sleep(rest_s)
+                await self._ear.wait(heard, wait_s)
             except Exception:
                 log.exception("bot: %s failed; going on", getattr(step, "__name__", "a step"))
-                rest_s = 2.0
-            await asyncio.sleep(rest_s)
+                await asyncio.sleep(2.0)
 
     async def _rescue(self, names: tuple[str, ...]) -> None:
         """Handle what was written down and never handled: after a start, and whenever a task of ours was lost."""
@@ -309,9 +320,10 @@ class Bot:
     # Answers out.
 
     async def _deliver_once(self, names: tuple[str, ...]) -> float:
-        composed = await asyncio.to_thread(delivery.compose, self.database, self.settings, names)
         lease_s, ours = self.settings.lease_s, frozenset(self._answering)
-        claimed = await asyncio.to_thread(delivery.claim, self.database, names, lease_s=lease_s, ours=ours)
+        composed, claimed = await asyncio.to_thread(
+            delivery.look, self.database, self.settings, names, lease_s=lease_s, ours=ours
+        )
         for out in claimed:
             self._answering.add(out.id)
             task = asyncio.create_task(self._send(out))
@@ -319,24 +331,25 @@ class Bot:
             task.add_done_callback(self._sending.discard)
         if composed or claimed:
             self._busy_until = max(self._busy_until, time.monotonic() + 1.0)
-        return FAST_S if time.monotonic() < self._busy_until or self._sending else IDLE_S
+        return BUSY_S if time.monotonic() < self._busy_until or self._sending else IDLE_S
 
     async def _watch_once(self, names: tuple[str, ...]) -> float:
         await asyncio.to_thread(delivery.follow_trainings, self.database, names)
         await asyncio.to_thread(reporting.follow, self.database, names)
         known = self._models
         self._models = await asyncio.to_thread(delivery.follow_models, self.database, self.settings, names, known)
-        return SLOW_S
+        return RESCUE_EVERY_S
 
     async def _alert_once(self, names: tuple[str, ...]) -> float:
         await asyncio.to_thread(self._alerting.look, self.platforms)
-        return alerting.EVERY_S
+        return 0.0
 
     async def _send(self, out: delivery.Outgoing) -> None:
         try:
             is_shown = await sending.bring(self.platforms[out.platform], self.database, out)
         finally:
             self._answering.discard(out.id)
+            self._ear.tell()  # It may have changed while it was on its way.
         if is_shown:
             with contextlib.suppress(SnaplabelError):  # Only the log and a count would miss it.
                 await asyncio.to_thread(self._measuring.shown, out)

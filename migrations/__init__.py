@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from snaplabel.database import Database
 from snaplabel.errors import DatabaseError
 
-HEAD = "0003"
+HEAD = "0004"
 
 
 def is_current(url: str) -> bool:

@@ -92,7 +92,7 @@ def late_photos(session: Session, platform: str | None = None) -> int:
     """Photos that wait for their answer, and posts for being handled, for longer than LATE_S."""
     moment = now()
     query = select(func.count()).where(
-        Message.state.in_(metrics.ON_THE_WAY),
+        metrics.IS_ON_THE_WAY,
         Message.received_at < moment - timedelta(seconds=LATE_S),
         Message.received_at > moment - timedelta(seconds=FORGOTTEN_S),
     )

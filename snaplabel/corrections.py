@@ -8,10 +8,10 @@ somebody of standing gave; they ask an admin a question.
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select
+from sqlalchemy import Select, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from snaplabel import labels, standing, tally
+from snaplabel import disputes, labels, standing, tally
 from snaplabel.database import now
 from snaplabel.standing import trust as trust
 from snaplabel.tables import Correction, Label, Person, Photo
@@ -92,9 +92,7 @@ def conflicts(session: Session, classifier_id: int) -> list[Tally]:
     People disagree, or disagree with an admin since, or a vote came too fast to count. Photos that were taken out,
     or of which no picture is left, are left out.
     """
-    there = Photo.removed_at.is_(None), Photo.expired_at.is_(None)
-    query = select(Photo).where(Photo.classifier_id == classifier_id, *there, _is_disputed())
-    found = tally.of_many(session, session.scalars(query).all())
+    found = tally.of_many(session, _photos(session, disputes.of(session, classifier_id)))
 
     def doubt(one: Tally) -> float:
         return sum(side.weight for side in one.sides if side.label.id != one.photo.label_id)
@@ -188,13 +186,3 @@ def _contested(people: Collection[int]) -> Select[int]:
     by_admin = exists().where(*stands, Correction.by_admin)
     theirs = select(Correction.photo_id).where(Correction.person_id.in_(people), Correction.taken_back_at.is_(None))
     return select(Photo.id).where(Photo.id.in_(theirs), ~by_admin, or_(Photo.label_id.is_(None), differs))
-
-
-def _is_disputed() -> ColumnElement[bool]:
-    """Whether somebody who is no admin says something else of a photo than its label."""
-    return exists().where(
-        Correction.photo_id == Photo.id,
-        Correction.taken_back_at.is_(None),
-        ~Correction.by_admin,
-        or_(Photo.label_id.is_(None), Correction.label_id != Photo.label_id),
-    )

@@ -1,8 +1,9 @@
 """Engine, sessions, Base: how every room reaches the one database, SQLite or PostgreSQL."""
 
+import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -130,28 +131,32 @@ class Database:
 
 
 class Changes:
-    """Whether anything was committed since it was last asked, by any process: microseconds where a query takes a
-    millisecond. Only SQLite can say; of another database the answer is always yes, and the query has to be made.
+    """Whether anything was committed since it was last asked, by any process: SQLite tells in microseconds, PostgreSQL
+    by the set of transactions whose work is to be seen, in one round trip. It has a connection of its own.
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._line = engine.raw_connection() if engine.dialect.name == "sqlite" else None
-        self._seen = -1
+        """Raises DatabaseError."""
+        self._seen: object = None
+        with _named(), contextlib.ExitStack() as opened:
+            if engine.dialect.name == "sqlite":
+                cursor = opened.enter_context(contextlib.closing(engine.raw_connection())).cursor()
+                self._ask: Callable[[], object] = lambda: cursor.execute("PRAGMA data_version").fetchall()
+            else:
+                # A transaction that stays open would see nothing new, and keep old rows from being cleared away.
+                own = engine.execution_options(isolation_level="AUTOCOMMIT")
+                line = opened.enter_context(own.connect())
+                self._ask = lambda: line.exec_driver_sql("SELECT pg_current_snapshot()::text").scalar()
+            self._opened = opened.pop_all()
 
     def are_new(self) -> bool:
-        """Raises DatabaseError."""
-        if self._line is None:
-            return True
+        """Raises DatabaseError; then it is of no more use."""
         with _named():
-            cursor = self._line.cursor()
-            cursor.execute("PRAGMA data_version")
-            before, self._seen = self._seen, (cursor.fetchone() or (-1,))[0]
-            cursor.close()
+            before, self._seen = self._seen, self._ask()
         return before != self._seen
 
     def close(self) -> None:
-        if self._line is not None:
-            self._line.close()
+        self._opened.close()
 
 
 @contextmanager
@@ -174,12 +179,25 @@ def sentence(error: Exception) -> str:
     return f"The database can't be used: {lines[0]}" + (f". {advice}" if advice else "")
 
 
+def _be_brief(connection: Any, _record: Any) -> None:
+    """Tell PostgreSQL that our questions are small and many, whatever it estimates.
+
+    Helpers for one of them, or machine code for it, take longer to start (20 ms here) than nearly all take to answer.
+    """
+    before, connection.autocommit = connection.autocommit, True
+    connection.execute("SET max_parallel_workers_per_gather = 0")
+    connection.execute("SET jit = off")
+    connection.autocommit = before
+
+
 def _engine(url: str, busy_timeout_s: float, pragmas: Sequence[str]) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
         try:
-            return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 10})
+            engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 10})
         except ImportError as error:
             raise SettingsError(NO_DRIVER) from error
+        event.listens_for(engine, "connect")(_be_brief)
+        return engine
     # hide_parameters: an error's text goes into the log, and rows hold names and what people wrote.
     connect_args = {"timeout": busy_timeout_s, "isolation_level": None}
     engine = create_engine(url, hide_parameters=True, connect_args=connect_args)

@@ -12,7 +12,6 @@ from snaplabel import alerts, metrics, queue
 from snaplabel.database import Database, now
 from snaplabel.errors import DatabaseError
 from snaplabel.settings import Settings
-from snaplabel.tables import Message
 
 # However many ask, it is looked at this often; a broker that hangs is waited for by one of them, not by all.
 FRESH_S = 2.0
@@ -58,7 +57,7 @@ class Health:
 def read(session: Session) -> Parts:
     """What the tables say of the services, the photos on their way and the answers to be sent."""
     late, unsent = alerts.late_photos(session), alerts.unsent_answers(session)
-    waiting = session.scalar(select(func.count()).where(Message.state.in_(metrics.ON_THE_WAY))) or 0
+    waiting = session.scalar(select(func.count()).where(metrics.IS_ON_THE_WAY)) or 0
     return {
         **{service: _service(session, service) for service in alerts.SERVICES},
         "photos": {"ok": not late, "late": late, "waiting": waiting},

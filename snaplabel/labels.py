@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -72,6 +72,12 @@ def aliases(session: Session, classifier_id: int) -> dict[int, list[str]]:
     for alias in session.scalars(query.where(Label.archived_at.is_(None)).order_by(Alias.id)):
         found.setdefault(alias.label_id, []).append(alias.name)
     return found
+
+
+def some(session: Session, label_ids: Iterable[int | None]) -> Sequence[Label]:
+    """Those labels, read in one query; while the caller holds them, `final`, `in_use` and `get` ask nothing more."""
+    wanted = sorted({label_id for label_id in label_ids if label_id is not None})
+    return session.scalars(select(Label).where(Label.id.in_(wanted))).all() if wanted else []
 
 
 def final(session: Session, label_id: int) -> Label | None:
@@ -184,13 +190,14 @@ ALIKE = 90.0
 LONG_ENOUGH = 5
 
 
-def duplicates(session: Session, classifier_id: int) -> list[Duplicate]:
+def duplicates(session: Session, classifier_id: int, rows: list[LabelCount] | None = None) -> list[Duplicate]:
     """Pairs of labels in use that may be the same: an English plural, a small typing error, letters that look alike.
 
+    rows: what `counts` says, where that was asked already.
     Names that differ by a number or by a single letter standing alone ("team a", "team b") mean to differ.
     """
     # Most photos first, so that of each pair the one found later has fewer.
-    rows = counts(session, classifier_id)
+    rows = counts(session, classifier_id) if rows is None else rows
     keys = [row.label.key for row in rows]
     looks = [key(plain.look(row.label.name)) for row in rows]
     found = []

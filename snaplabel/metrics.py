@@ -12,7 +12,7 @@ from datetime import datetime
 from prometheus_client import REGISTRY, Counter, Histogram, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -24,6 +24,8 @@ from snaplabel.tables import Alert, Answer, Classifier, Message, Model, Training
 log = logging.getLogger(__name__)
 
 ON_THE_WAY = ("received", "waiting", "classified")
+# Written out in the statement: only so does SQLite see that an index of these few rows is enough.
+IS_ON_THE_WAY = Message.state.in_(bindparam("on_the_way", ON_THE_WAY, expanding=True, literal_execute=True))
 # However often Prometheus asks, the database is asked this often.
 FRESH_S = 5.0
 
@@ -130,7 +132,7 @@ def read(session: Session) -> Iterator[Metric]:
     oldest = GaugeMetricFamily(
         "snaplabel_oldest_photo_seconds", "For how long the oldest photo has waited; 0: none waits."
     )
-    query = select(Message.state, func.count(), func.min(Message.received_at)).where(Message.state.in_(ON_THE_WAY))
+    query = select(Message.state, func.count(), func.min(Message.received_at)).where(IS_ON_THE_WAY)
     rows = session.execute(query.group_by(Message.state)).all()
     counts = {state: count for state, count, _ in rows}
     for state in ON_THE_WAY:

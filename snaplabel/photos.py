@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from snaplabel import images, labels
+from snaplabel import images, labels, remembered
 from snaplabel.database import now
 from snaplabel.images import Prepared
 from snaplabel.store import Store, photo_key
@@ -129,6 +129,24 @@ def count_sides(session: Session, classifier_id: int, label_id: int) -> Counter[
         .group_by(Photo.split)
     )
     return Counter({split: n for split, n in session.execute(query)})  # noqa: C416
+
+
+@dataclass(frozen=True)
+class Totals:
+    """How many photos a classifier has, and how many of them have a label."""
+
+    photos: int
+    labelled: int
+
+
+def totals(session: Session, classifier_id: int) -> Totals:
+    """How many photos there are; large numbers may be some minutes old."""
+    query = select(func.count(), func.count(Photo.label_id)).where(Photo.classifier_id == classifier_id)
+
+    def count() -> Totals:
+        return Totals(*session.execute(query).one())
+
+    return remembered.lately(session, ("totals", classifier_id), count, lambda found: found.photos > remembered.MANY)
 
 
 def like(session: Session, photo: Photo) -> Photo | None:

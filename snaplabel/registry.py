@@ -85,11 +85,10 @@ def current(session: Session, classifier_id: int) -> Model | None:
     return session.scalar(select(Model).where(Model.classifier_id == classifier_id, Model.state == "current"))
 
 
-def versions(session: Session, classifier_id: int) -> Sequence[Model]:
-    """Every version, newest first."""
-    return session.scalars(
-        select(Model).where(Model.classifier_id == classifier_id).order_by(Model.version.desc())
-    ).all()
+def versions(session: Session, classifier_id: int, limit: int | None = None) -> Sequence[Model]:
+    """Every version, newest first; limit: no more than the newest so many, since each refit is one."""
+    query = select(Model).where(Model.classifier_id == classifier_id)
+    return session.scalars(query.order_by(Model.version.desc()).limit(limit)).all()
 
 
 def next_version(session: Session, classifier_id: int) -> int:
@@ -121,7 +120,7 @@ def find(session: Session, classifier_id: int, version: int) -> Model:
     """This version. Raises ModelError naming the versions there are."""
     found = session.scalar(select(Model).where(Model.classifier_id == classifier_id, Model.version == version))
     if found is None:
-        there = ", ".join(f"v{model.version}" for model in versions(session, classifier_id)[:10]) or "none yet"
+        there = ", ".join(f"v{model.version}" for model in versions(session, classifier_id, 10)) or "none yet"
         raise ModelError(f"There is no v{version}. There are: {there}.")
     return found
 

@@ -55,20 +55,42 @@ def queue(session: Session, classifier_id: int, *, limit: int = 50, offset: int 
 
 def page(session: Session, classifier_id: int, *, limit: int, offset: int = 0) -> tuple[list[Item], int]:
     """What `queue` lists, and how many photos there are in all: the votes are weighed once for both."""
+    named = _labels(session, classifier_id)
     entries = _entries(session, classifier_id)
-    return [_item(session, entry) for entry in entries[offset : offset + limit]], len(entries)
+    shown = entries[offset : offset + limit]
+    pictured = _photos(session, shown)
+    found = [_item(session, entry) for entry in shown]
+    del named, pictured
+    return found, len(entries)
 
 
 def find(session: Session, classifier_id: int, photo_id: int) -> tuple[Item | None, int]:
     """A photo as `queue` lists it, None where it does not, and how many photos there are in all."""
+    named = _labels(session, classifier_id)
     entries = _entries(session, classifier_id)
     mine = next((entry for entry in entries if entry.photo_id == photo_id), None)
-    return _item(session, mine) if mine is not None else None, len(entries)
+    item = _item(session, mine) if mine is not None else None
+    del named
+    return item, len(entries)
 
 
 def count(session: Session, classifier_id: int) -> int:
     """How many photos `queue` would list."""
-    return len(_entries(session, classifier_id))
+    named = _labels(session, classifier_id)
+    found = len(_entries(session, classifier_id))
+    del named
+    return found
+
+
+def _labels(session: Session, classifier_id: int) -> Sequence[Label]:
+    """Every label of a classifier: while this is held, the session asks for none of them one by one."""
+    return session.scalars(select(Label).where(Label.classifier_id == classifier_id)).all()
+
+
+def _photos(session: Session, entries: Sequence["_Entry"]) -> Sequence[Photo]:
+    """The photos that these show, read in one query for whoever holds them."""
+    wanted = {n for entry in entries for n in (entry.photo_id, entry.other_id) if n is not None}
+    return session.scalars(select(Photo).where(Photo.id.in_(wanted))).all() if wanted else ()
 
 
 def keep(session: Session, photo: Photo, *, person_id: int | None, votes_needed: float) -> Act:

@@ -8,11 +8,12 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import case, exists, func, select
+from sqlalchemy import Select, case, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from snaplabel import labels
+from snaplabel import labels, remembered
 from snaplabel.tables import Correction, Person, Photo
 
 # From this trust on, a person has standing: right five times of five, eleven of twelve, sixteen of eighteen.
@@ -72,7 +73,7 @@ def trust(session: Session, person_id: int) -> float:
 def records(session: Session, person_ids: Collection[int]) -> dict[int, Record]:
     """The record of each of these people, in one query."""
     # A long list is slower to look up than all that admins ever judged is to read.
-    known = _judged(session, person_ids if len(person_ids) <= MANY else None)
+    known = _judged(session, person_ids if len(person_ids) <= 2 * MANY else None)
     return {one: known.get(one, Record()) for one in person_ids}
 
 
@@ -85,12 +86,16 @@ def _judged(session: Session, person_ids: Collection[int] | None) -> dict[int, R
     """The records of those among these people (None: among all) on whose votes an admin spoke later."""
     query = _JUDGED if person_ids is None else _JUDGED.where(Correction.person_id.in_(person_ids))
     found: dict[int, Record] = {}
-    for person_id, said, accepted, n in session.execute(query):
+    rows = session.execute(query).all()
+    # Only labels that differ have to be followed to what they were merged into.
+    known = labels.some(session, (n for _, said, accepted, _ in rows if said != accepted for n in (said, accepted)))
+    for person_id, said, accepted, n in rows:
         if person_id is None or accepted is None:
             continue
         agrees = said == accepted or labels.final(session, said) == labels.final(session, accepted)
         before = found.get(person_id, Record())
         found[person_id] = Record(before.agreed + n * agrees, before.counted + n)
+    del known
     return found
 
 
@@ -138,19 +143,63 @@ class Teacher:
 
 
 def teachers(session: Session, limit: int = 1000, *, classifier_id: int | None = None) -> list[Teacher]:
-    """Those whose votes stand, with most votes first. classifier_id: only votes on its photos count; None: all."""
-    here = [] if classifier_id is None else [Photo.classifier_id == classifier_id]
+    """Those whose votes stand, with most votes first; large numbers may be some minutes old.
+
+    classifier_id: only votes on its photos count; None: all.
+    """
+    most = _voters(classifier_id).order_by(func.count().desc(), Correction.person_id).limit(limit)
+
+    def count() -> list[tuple[int, int, bool, Record]]:
+        found = [(n, votes, bool(by_admin)) for n, votes, by_admin in session.execute(most) if n is not None]
+        known = records(session, [n for n, _, _ in found])
+        return [(n, votes, by_admin, known[n]) for n, votes, by_admin in found]
+
+    rows = remembered.lately(session, ("teachers", classifier_id, limit), count, lambda _: _are_many(session))
+    people = {one.id: one for one in session.scalars(select(Person).where(Person.id.in_([row[0] for row in rows])))}
+    return [Teacher(people[n], votes, by_admin, record) for n, votes, by_admin, record in rows if n in people]
+
+
+BEST = 5
+
+
+def best(session: Session, classifier_id: int) -> list[tuple[str, int]]:
+    """Names of those with most votes on a classifier's photos, and how many; large numbers may be some minutes old.
+
+    The import is nobody.
+    """
+    votes = _voters(classifier_id).subquery()
+    query = select(Person.id, votes.c.votes).join(votes, votes.c.person_id == Person.id)
+    query = query.where(Person.platform != "local").order_by(votes.c.votes.desc()).limit(BEST)
+
+    def count() -> list[tuple[int, int]]:
+        return [(person_id, n) for person_id, n in session.execute(query)]
+
+    # Names are not remembered: whoever is forgotten is forgotten at once.
+    found = remembered.lately(session, ("best", classifier_id), count, lambda _: _are_many(session))
+    people = {one.id: one.name for one in session.scalars(select(Person).where(Person.id.in_([n for n, _ in found])))}
+    return [(people[person_id], n) for person_id, n in found if person_id in people]
+
+
+def _are_many(session: Session) -> bool:
+    """Whether there are so many votes that looking through them takes long; their ids count on."""
+    return (session.scalar(select(func.max(Correction.id))) or 0) > remembered.MANY
+
+
+def count_teachers(session: Session, *, classifier_id: int | None = None) -> int:
+    """How many people `teachers` would list without a limit."""
+    query = select(func.count()).select_from(_voters(classifier_id).subquery())
+
+    def count() -> int:
+        return session.scalar(query) or 0
+
+    return remembered.lately(session, ("voters", classifier_id), count, lambda _: _are_many(session))
+
+
+def _voters(classifier_id: int | None) -> Select[int | None, int, Any]:
+    """Everybody whose votes stand, with how many there are."""
     by_admin = func.sum(case((Correction.by_admin, 1), else_=0))
-    votes = (
-        select(Correction.person_id, func.count().label("votes"), by_admin.label("by_admin"))
-        .join(Photo, Photo.id == Correction.photo_id)
-        .where(Correction.taken_back_at.is_(None), Correction.person_id.is_not(None), *here)
-        .group_by(Correction.person_id)
-        .order_by(func.count().desc(), Correction.person_id)
-        .limit(limit)
-        .subquery()
-    )
-    query = select(Person, votes.c.votes, votes.c.by_admin).join(votes, votes.c.person_id == Person.id)
-    rows = session.execute(query.order_by(votes.c.votes.desc(), Person.id)).all()
-    known = records(session, [person.id for person, _, _ in rows])
-    return [Teacher(person, count, bool(as_admin), known[person.id]) for person, count, as_admin in rows]
+    query = select(Correction.person_id, func.count().label("votes"), by_admin.label("by_admin"))
+    if classifier_id is not None:
+        query = query.join(Photo, Photo.id == Correction.photo_id).where(Photo.classifier_id == classifier_id)
+    stands = Correction.taken_back_at.is_(None), Correction.person_id.is_not(None)
+    return query.where(*stands).group_by(Correction.person_id)

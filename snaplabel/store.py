@@ -44,17 +44,7 @@ class Store:
             if self._folder is None:
                 self._remote.pipe_file(f"{self._root}/{key}", data)
             else:
-                path = self._path(key)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-                try:
-                    with aside.open("wb") as file:
-                        file.write(data)
-                        file.flush()
-                        os.fsync(file.fileno())
-                    aside.replace(path)
-                finally:
-                    aside.unlink(missing_ok=True)
+                _put(self._path(key), data)
         except OSError as error:
             raise StoreError(f"Can't write {key} to the store at {self.url}: {error.strerror or error}.") from error
 
@@ -130,6 +120,24 @@ class Store:
         if ".." in Path(key).parts or Path(key).is_absolute():
             raise StoreError(f"{key!r} is no key.")
         return path
+
+
+def _put(path: Path, data: bytes) -> None:
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        file = aside.open("wb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = aside.open("wb")
+    try:
+        with file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def _unless_gone(error: OSError) -> None:

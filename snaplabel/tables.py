@@ -3,7 +3,19 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint, false, text
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    TextClause,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from snaplabel.database import Base, now
@@ -20,7 +32,16 @@ RunKind = Literal["refit", "fine_tune"]
 
 Id = BigInteger().with_variant(Integer, "sqlite")
 ACTIVE = text("state IN ('queued', 'running')")
+ON_THE_WAY = text("state IN ('received', 'waiting', 'classified')")
 CURRENT = text("state = 'current'")
+# Photos of a label that can be learnt from, and photos that can't be read.
+LESSONS = text("label_id IS NOT NULL AND unreadable IS NULL AND removed_at IS NULL")
+UNREADABLE = text("unreadable IS NOT NULL")
+
+
+def _where(name: str, *columns: str, only: TextClause) -> Index:
+    """An index of some rows only: small, and cheap for all the others."""
+    return Index(name, *columns, sqlite_where=only, postgresql_where=only)
 
 
 class Classifier(Base):
@@ -104,6 +125,9 @@ class Photo(Base):
     __table_args__ = (
         UniqueConstraint("classifier_id", "sha256"),
         Index("ix_photo_label", "classifier_id", "label_id"),
+        # Counted per label and side, hundreds of thousands of them, from the index alone.
+        _where("ix_photo_lessons", "classifier_id", "label_id", "split", only=LESSONS),
+        _where("ix_photo_unreadable", "classifier_id", only=UNREADABLE),
         *(Index(f"ix_photo_band{n}", "classifier_id", f"band{n}") for n in range(4)),
     )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -148,6 +172,7 @@ class Answer(Base):
             postgresql_where=text("shown < revision AND state = 'open'"),
         ),
         Index("ix_answer_message", "chat_id", "platform_id"),
+        Index("ix_answer_chat", "chat_id", "created_at"),
         UniqueConstraint("chat_id", "album"),
     )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -178,6 +203,9 @@ class Message(Base):
         UniqueConstraint("platform", "chat_id", "platform_id", "position"),
         Index("ix_message_state", "platform", "state"),
         Index("ix_message_album", "chat_id", "album"),
+        # What a chat said last; and the few of all posts that are on their way, whatever their platform.
+        Index("ix_message_chat", "chat_id", "received_at"),
+        _where("ix_message_on_the_way", "state", "received_at", only=ON_THE_WAY),
     )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     platform: Mapped[str] = mapped_column(String(32))
@@ -245,7 +273,13 @@ class Correction(Base):
     """One person's vote on one photo's label; a changed mind changes the row, taking it back sets taken_back_at."""
 
     __tablename__ = "correction"
-    __table_args__ = (UniqueConstraint("photo_id", "person_id"),)
+    __table_args__ = (
+        UniqueConstraint("photo_id", "person_id"),
+        Index("ix_correction_changed", "changed_at"),
+        # Whose words others are measured by.
+        _where("ix_correction_admins", "photo_id", "changed_at", only=text("by_admin AND taken_back_at IS NULL")),
+        _where("ix_correction_taken_back", "taken_back_at", only=text("taken_back_at IS NOT NULL")),
+    )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     photo_id: Mapped[int] = mapped_column(ForeignKey("photo.id"))
     person_id: Mapped[int | None] = mapped_column(ForeignKey("person.id"), index=True)
@@ -338,7 +372,7 @@ class TrainingRun(Base):
     progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
     cancel_asked: Mapped[bool] = mapped_column(default=False)
     attempts: Mapped[int] = mapped_column(default=0)
-    model_id: Mapped[int | None] = mapped_column(ForeignKey("model.id"))
+    model_id: Mapped[int | None] = mapped_column(ForeignKey("model.id"), index=True)
     failure: Mapped[str | None] = mapped_column(Text)
     picture: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(default=now)

@@ -91,7 +91,9 @@ def of_many(session: Session, photos: Sequence[Photo]) -> list[Tally]:
         known = standing.records(session, members)
         newcomers = [vote for vote, _ in rows if not vote.by_admin and not _record(known, vote).has_standing]
         hasty = standing.too_fast(session, newcomers)
+        named = labels.some(session, (vote.label_id for vote, _ in rows))
         found += [_count(session, photo, votes[photo.id], known, hasty) for photo in photos[start : start + MANY]]
+        del named  # Held until now, so that the session asked once for all of them.
     return found
 
 

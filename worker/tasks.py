@@ -35,9 +35,10 @@ def tasks(
     """
 
     def photo(_: int) -> None:
-        until = time.monotonic() + LISTENS_S
-        while look(context, turns, AT_ONCE):
-            if time.monotonic() > until:
+        heard_at = time.monotonic()
+        # Whoever comes after the bell was heard has another.
+        while look(context, turns, AT_ONCE) and not turns.are_taken(heard_at):
+            if time.monotonic() > heard_at + LISTENS_S:
                 # Others may wait for this thread, the sweeper for one; whoever is left here has a bell again.
                 with contextlib.suppress(QueueError):
                     ring("classify.photo", 0)

@@ -65,6 +65,8 @@ class Turns:
         self._count = 0
         self._paused: dict[int, float] = {}
         self._in_vain = False
+        # When the last look began that found all who wait, and none of them tried before.
+        self._saw_all_at = -glance_s
         self._held: dict[Turn, float] = {}
         # Putting such a query together takes longer than answering it; each is made once.
         self._waiting, self._first_try, self._next_try = _waiting(), _claim(), _claim(is_again=True)
@@ -88,6 +90,14 @@ class Turns:
     def done(self, turn: Turn) -> None:
         """Nobody works on it any longer, however it ended."""
         self._held.pop(turn, None)
+        if turn.attempt > 1:  # One that waited until this try ended may begin now.
+            with self._lock:
+                self._saw_all_at = -self._glance_s
+
+    def are_taken(self, since: float) -> bool:
+        """Whether everybody was taken who waited at this moment (`time.monotonic`): then nobody need look once more."""
+        with self._lock:
+            return not self._next and self._saw_all_at >= since
 
     def keep(self, stop: threading.Event) -> None:
         """Renew the leases of what is being looked at, until `stop`: a slow machine is no dead worker.
@@ -123,6 +133,8 @@ class Turns:
             # Thousands of bells for what can't be looked at just now must not ask the database each.
             if (not self._next and not self._in_vain) or moment - self._seen_at > self._glance_s:
                 found = self._look()
+                if len(found) < EACH and all(turn.attempt == 1 for turn in found):
+                    self._saw_all_at = moment
                 able = [turn for turn in found if self._paused.get(turn.classifier_id, 0.0) <= moment]
                 self._next, self._in_vain, self._seen_at = deque(self._in_turn(able)), bool(found and not able), moment
             picked: list[Turn] = []
@@ -212,9 +224,9 @@ def _may_begin() -> ColumnElement[bool]:
 
 def waits() -> tuple[ColumnElement[bool], ...]:
     """Photos that wait for a look which their classifier's model can give them."""
-    can_look = Message.chat_id.in_(
-        select(Chat.id).join(Model, Model.classifier_id == Chat.classifier_id).where(Model.state == "current")
-    )
+    # Asked of each that waits: as `chat_id IN (…)` it had SQLite go through every message that these chats ever had.
+    models = select(Model.id).join(Chat, Chat.classifier_id == Model.classifier_id)
+    can_look = models.where(Chat.id == Message.chat_id, Model.state == "current").exists()
     return _on_a_platform(Message), Message.state == "waiting", Message.photo_id.is_not(None), can_look
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sqlalchemy import MetaData, select
 
 from bot import leaving, reception
 from bot.messages import Reply
-from snaplabel import acts, backbones, expiry, forgetting, trainings
+from snaplabel import acts, backbones, expiry, forgetting, people, trainings
 from snaplabel.database import Database, now
 from snaplabel.settings import Settings
 from snaplabel.store import photo_key
@@ -362,18 +363,22 @@ def test_on_postgresql_nothing_of_a_person_is_left_either(
 def test_what_somebody_typed_on_the_page_leaves_its_memory_with_them(room: Room) -> None:
     from bot.platforms.web.door import public_id
     from bot.platforms.web.live import Live
-    from bot.platforms.web.room import Item, people_here
+    from bot.platforms.web.room import Item, people_here, stamp
 
     live = Live()
     with room.database.begin() as session:
         stays, goes = (Person(platform="web", platform_id=number) for number in ("stays", "goes"))
+        chat = people.chat(session, "web", "room")
         session.add_all((stays, goes))
         session.flush()
         for person in (stays, goes):
-            live.said(Item("text", person.platform_id, "now", public_id(person.platform_id), text=person.platform_id))
+            about = {"platform": "web", "chat_id": chat.id, "platform_id": person.platform_id}
+            session.add(Message(person_id=person.id, state="answered", **about))
+            item = Item("text", person.platform_id, stamp(now()), public_id(person.platform_id))
+            live.said(replace(item, text=person.platform_id))
         leaving.erase(session, room.settings, goes)
 
     with room.database.read() as session:
-        live.only(people_here(session))
+        live.only(people_here(session, live.oldest()))
 
     assert [item.text for item in live.texts("", "")] == ["stays"]

@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 
 from snaplabel import queue
-from snaplabel.database import Database
 from snaplabel.errors import QueueError
 from snaplabel.settings import Settings, read
-from snaplabel.tables import Classifier
 
 
 @pytest.fixture
@@ -56,15 +54,3 @@ def test_a_broker_that_is_away_has_a_name_and_does_not_silence_the_bell(tmp_path
     for n in range(2):
         with pytest.raises(QueueError):
             bell.ring("classify.photo", n)
-
-
-def test_changes_are_heard_once_and_from_any_other_connection(database: Database) -> None:
-    changes = database.changes()
-    before = [changes.are_new(), changes.are_new()]
-
-    with database.begin() as session:
-        session.add(Classifier(name="birds"))
-
-    assert before == [True, False]
-    assert [changes.are_new(), changes.are_new()] == [True, False]
-    changes.close()

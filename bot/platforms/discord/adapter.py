@@ -264,7 +264,8 @@ class Discord:
 
 def _ours(database: Database, chat: str) -> set[str]:
     """The messages of ours in a channel that are known, as far as they can matter."""
-    query = select(Answer.platform_id).join(Chat, Chat.id == Answer.chat_id).where(Answer.platform_id.is_not(None))
-    query = query.where(Chat.platform == NAME, Chat.platform_id == chat).order_by(Answer.id.desc())
+    here = select(Chat.id).where(Chat.platform == NAME, Chat.platform_id == chat).scalar_subquery()
+    query = select(Answer.platform_id).where(Answer.chat_id == here, Answer.platform_id.is_not(None))
+    query = query.order_by(Answer.created_at.desc())
     with database.read() as session:
         return {str(number) for number in session.scalars(query.limit(2 * MOST_LOOKED_AT))}

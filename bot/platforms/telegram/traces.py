@@ -30,37 +30,42 @@ def candidates(database: Database, chat: str, answer_id: int) -> list[int]:
         answer = session.get(Answer, answer_id)
         if answer is None:
             return []
-        there = _same_counter(chat)
+        is_alone = chat.startswith(COUNTS_ITSELF)
         since = max(_numbers([answer.reply_to]), default=0)
-        heard = max(_numbers(_heard_before(session, answer, there)), default=since)
-        known = set(_numbers(*_said(session, answer, there)))
+        heard = max(_numbers(_heard_before(session, answer, is_alone)), default=since)
+        known = set(_numbers(*_said(session, answer, is_alone)))
     end = max(known | {since}) + BEYOND
     # A clock that was set back makes the second group matter; else it is all others' talk that we are not told.
     found = [number for number in range(max(since, end - FARTHEST) + 1, end + 1) if number not in known]
     return sorted(found, key=lambda number: (number <= heard, number))[:MOST]
 
 
-def _same_counter(chat: str) -> ColumnElement[bool]:
-    if chat.startswith(COUNTS_ITSELF):
-        return Chat.platform_id == chat
-    return Chat.platform_id.not_like(f"{COUNTS_ITSELF}%")
-
-
-def _heard_before(session: Session, answer: Answer, there: ColumnElement[bool]) -> Iterable[str]:
+def _heard_before(session: Session, answer: Answer, is_alone: bool) -> Iterable[str]:
     """Ids of what came in before this answer was written, and so before it can have been sent."""
-    query = select(Message.platform_id).join(Chat, Chat.id == Message.chat_id)
-    before = Message.platform == answer.platform, there, Message.received_at < answer.created_at
-    return session.scalars(query.where(*before).order_by(Message.id.desc()).limit(LOOK_BACK))
+    before = Message.received_at < answer.created_at, *_same_counter(Message, answer, is_alone)
+    query = select(Message.platform_id).where(*before)
+    return session.scalars(query.order_by(Message.received_at.desc()).limit(LOOK_BACK))
 
 
-def _said(session: Session, answer: Answer, there: ColumnElement[bool]) -> Iterable[Iterable[str | None]]:
+def _said(session: Session, answer: Answer, is_alone: bool) -> Iterable[Iterable[str | None]]:
     """Ids of what we know was said there, by us and by others."""
-    ours = select(Answer.platform_id).join(Chat, Chat.id == Answer.chat_id)
-    theirs = select(Message.platform_id).join(Chat, Chat.id == Message.chat_id)
-    ours = ours.where(Answer.platform == answer.platform, there, Answer.platform_id.is_not(None))
-    yield session.scalars(ours.order_by(Answer.id.desc()).limit(LOOK_AT))
-    theirs = theirs.where(Message.platform == answer.platform, there).order_by(Message.id.desc())
-    yield session.scalars(theirs.limit(LOOK_AT))
+    ours = select(Answer.platform_id).where(*_same_counter(Answer, answer, is_alone), Answer.platform_id.is_not(None))
+    yield session.scalars(ours.order_by(Answer.created_at.desc()).limit(LOOK_AT))
+    theirs = select(Message.platform_id).where(*_same_counter(Message, answer, is_alone))
+    yield session.scalars(theirs.order_by(Message.received_at.desc()).limit(LOOK_AT))
+
+
+def _same_counter(
+    table: type[Message] | type[Answer], answer: Answer, is_alone: bool
+) -> tuple[ColumnElement[bool], ...]:
+    """What shares its numbers with an answer's chat. is_alone: that chat counts for itself.
+
+    Such a chat is named by its id, so that its last words are read from an index instead of all it ever said.
+    """
+    if is_alone:
+        return (table.chat_id == answer.chat_id,)
+    others = select(Chat.id).where(Chat.platform_id.not_like(f"{COUNTS_ITSELF}%"))
+    return table.platform == answer.platform, table.chat_id.in_(others)
 
 
 def _numbers(*found: Iterable[str | None]) -> list[int]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, Field
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bot import reviewing, words
@@ -11,7 +12,7 @@ from bot.platforms.web.door import Refused
 from bot.platforms.web.lookups import NO_PHOTO, classifier_of, label_named
 from bot.platforms.web.room import PLATFORM, stamp
 from bot.platforms.web.shapes import Lesson
-from snaplabel import labels, people, reviews
+from snaplabel import acts, labels, people, reviews
 from snaplabel.tables import Act, Label, Person, Photo
 
 # The last one that JSON carries exactly (RFC 8259): the database could count on.
@@ -120,12 +121,18 @@ def doubts(session: Session, who: Reviewer, limit: int, offset: int) -> Doubts:
     """What there is to look at."""
     classifier_id = classifier_of(session, who.chat)
     items, left = reviews.page(session, classifier_id, limit=limit, offset=offset)
-    return Doubts(
+    decided = reviews.decided(session, classifier_id)
+    # Held until all is said, so that each kind is asked for once and not for every item.
+    pictured = session.scalars(select(Photo).where(Photo.id.in_([item.photo_id for item in items]))).all()
+    named = acts.named(session, decided)
+    found = Doubts(
         left=left,
         items=[_doubt(session, item) for item in items],
         labels=[label.name for label in labels.every(session, classifier_id)],
-        decided=[_decided(session, who, act) for act in reviews.decided(session, classifier_id)],
+        decided=[_decided(session, who, act) for act in decided],
     )
+    del pictured, named
+    return found
 
 
 def _doubt(session: Session, item: reviews.Item) -> Doubt:

@@ -75,6 +75,10 @@ class Live:
         if any(item.person not in people for item in self._texts):
             self._texts = deque((item for item in self._texts if item.person in people), MAX_TEXTS)
 
+    def oldest(self) -> str:
+        """When the first of the texts was said; "" without any."""
+        return min((item.at for item in self._texts), default="")
+
     def texts(self, since: str, before: str) -> list[Item]:
         """What was typed between two moments, oldest first; "" as `since`: from the beginning, as `before`: to now."""
         return [item for item in self._texts if item.at >= since and (not before or item.at < before)]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bot import looks
@@ -88,12 +88,10 @@ def label_named(session: Session, classifier_id: int, lesson: Lesson, person_id:
 def model_now(session: Session, chat: str = ROOM) -> ModelNow:
     """The model that answers in a chat now."""
     classifier_id = classifier_of(session, chat)
-    of_photos = select(func.count()).select_from(Photo).where(Photo.classifier_id == classifier_id)
-    everything = session.scalar(of_photos) or 0
-    labelled = session.scalar(of_photos.where(Photo.label_id.is_not(None))) or 0
+    there = photos.totals(session, classifier_id)
     model = registry.current(session, classifier_id)
     if model is None:
-        return ModelNow(classifier=_name(session, chat), photos=everything, labelled=labelled)
+        return ModelNow(classifier=_name(session, chat), photos=there.photos, labelled=there.labelled)
     card = Card.from_json(model.card)
     exam = card.exam
     return ModelNow(
@@ -104,8 +102,8 @@ def model_now(session: Session, chat: str = ROOM) -> ModelNow:
         published_at=model.published_at.isoformat() if model.published_at else None,
         labels=[name for _, name in card.labels],
         exam=Score(error=exam.error, low=exam.low, high=exam.high, photos=exam.photos, by=exam.by),
-        photos=everything,
-        labelled=labelled,
+        photos=there.photos,
+        labelled=there.labelled,
     )
 
 

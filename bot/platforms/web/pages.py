@@ -147,7 +147,8 @@ def room(web: "Web") -> APIRouter:
             items = await web.ask(seen.feed, before)
         except (ValueError, OverflowError) as error:
             raise Refused(422, "That is no moment.") from error
-        web.live.only(await web.ask(seen.people_here))
+        if oldest := web.live.oldest():
+            web.live.only(await web.ask(seen.people_here, oldest))
         since = items[0].at if len(items) == seen.PAGE else ""
         return seen.with_texts(items, web.live.texts(since, before))
 

@@ -62,7 +62,7 @@ class VersionReport(BaseModel):
 
 def versions(session: Session, chat: str, limit: int) -> list[Version]:
     """The versions of a chat's classifier, newest first."""
-    return [row(model) for model in registry.versions(session, classifier_of(session, chat))[:limit]]
+    return [row(model) for model in registry.versions(session, classifier_of(session, chat), limit)]
 
 
 def row(model: Model) -> Version:

@@ -3,12 +3,12 @@
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 from PIL import Image
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, or_, select
 from sqlalchemy.orm import Session
 
 from bot.messages import Choice, Reply
@@ -21,7 +21,10 @@ PLATFORM = "web"
 ROOM = "room"
 API = "api"
 PAGE = 50
+STEP = 4 * PAGE
 SHOWN_SIDE = 1024  # pixels: a phone's screen at three dots a pixel
+# A post is written down a moment before the page says that it was said.
+SLACK = timedelta(minutes=5)
 UNDECIDED = ("received", "waiting", "classified")
 
 
@@ -101,9 +104,14 @@ def feed(session: Session, before: str = "") -> list[Item]:
     return sorted(items, key=lambda item: item.at)[-PAGE:]
 
 
-def people_here(session: Session) -> set[str]:
-    """Public ids of everybody who is known here."""
-    found = session.scalars(select(Person.platform_id).where(Person.platform == PLATFORM))
+def people_here(session: Session, since: str) -> set[str]:
+    """Public ids of everybody who wrote here since a moment and is still known."""
+    chat = room(session)
+    if chat is None:
+        return set()
+    moment = datetime.fromisoformat(since).astimezone(UTC) - SLACK
+    wrote = select(Message.person_id).where(Message.chat_id == chat.id, Message.received_at >= moment)
+    found = session.scalars(select(Person.platform_id).where(Person.platform == PLATFORM, Person.id.in_(wrote)))
     return {public_id(platform_id) for platform_id in found}
 
 
@@ -129,17 +137,12 @@ class _Row:
 def _posts(session: Session, chat: Chat, before: datetime | None) -> list[list[_Row]]:
     """Photo posts, each a list of its photos in order; unsorted."""
     is_photo = or_(Message.photo_id.is_not(None), Message.failure.is_not(None), Message.state.in_(UNDECIDED))
-    first_at = func.min(Message.received_at)
-    recent = select(Message.platform_id).where(Message.chat_id == chat.id, is_photo, Message.state != "gone")
-    recent = recent.group_by(Message.platform_id).order_by(first_at.desc()).limit(PAGE)
-    if before is not None:
-        recent = recent.having(first_at < before)
     query = (
         select(Message, Person, Photo, Answer)
         .join(Person, Person.id == Message.person_id)
         .outerjoin(Photo, Photo.id == Message.photo_id)
         .outerjoin(Answer, Answer.id == Message.answer_id)
-        .where(Message.chat_id == chat.id, Message.platform_id.in_(list(session.scalars(recent))), is_photo)
+        .where(Message.chat_id == chat.id, Message.platform_id.in_(_latest(session, chat, is_photo, before)), is_photo)
         .where(Message.state != "gone")
         .order_by(Message.position)
     )
@@ -149,6 +152,24 @@ def _posts(session: Session, chat: Chat, before: datetime | None) -> list[list[_
             continue  # A text or a press that is about to be answered.
         groups.setdefault(message.platform_id, []).append(_Row(message, person, photo, answer))
     return list(groups.values())
+
+
+def _latest(session: Session, chat: Chat, is_photo: ColumnElement[bool], before: datetime | None) -> list[str]:
+    """Ids of the last PAGE photo posts, by when their first photo was written down.
+
+    Read from the end of the chat, a few pages of photos at a time: a chat may hold a million.
+    """
+    found: dict[str, datetime] = {}
+    while len(found) <= PAGE:  # The last one of a step may go on in the next one.
+        query = select(Message.platform_id, Message.received_at).where(Message.chat_id == chat.id, is_photo)
+        query = query.where(Message.state != "gone", *(() if before is None else (Message.received_at < before,)))
+        rows = session.execute(query.order_by(Message.received_at.desc()).limit(STEP)).all()
+        for number, at in rows:
+            found[number] = min(at, found.get(number, at))
+        if len(rows) < STEP or rows[-1][1] == before:
+            break
+        before = rows[-1][1]
+    return sorted(found, key=lambda number: found[number])[-PAGE:]
 
 
 def _alone(session: Session, chat: Chat, before: datetime | None) -> list[Shown]:
