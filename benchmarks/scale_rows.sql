@@ -112,7 +112,7 @@ INSERT INTO correction (photo_id, person_id, label_id, by_admin, created_at, cha
 SELECT id, CASE WHEN id % 10 < 3 THEN 1 + 3 * (id % 5) + on_platform ELSE person END, label, id % 10 < 3,
        at + interval '3 minutes', at + interval '3 minutes'
 FROM post WHERE label IS NOT NULL ORDER BY post.id;
--- Somebody else votes on 40 of 100; 8 of 100 of them disagree, and then an admin decides, mostly.
+-- Somebody else votes on 40 of 100; on 2 of 100 they disagree, and of every second of these an admin has decided.
 INSERT INTO correction (photo_id, person_id, label_id, by_admin, created_at, changed_at)
 SELECT id, 31 + (person - 31 + 300) % (3 * {people} - 30),
        CASE WHEN id * 7919 % 25 < 2 THEN (classifier - 1) * {all_labels} + 1 + (label - 1 - (classifier - 1) * {all_labels} + 1) % {labels}

@@ -143,7 +143,7 @@ def _look(
         "right": statistics.mean(right),
         "majority": statistics.mean(crowd),
         "undecided": statistics.mean(here[n].label_id is None for n in others),
-        "questions": float(len(corrections.conflicts(session, here[0].classifier_id))),
+        "questions": float(len(corrections.conflicts(session, here[0].classifier_id, most=10**6))),
         "of_standing": float(sum(record.has_standing for record in known.values())),
     }
     session.execute(delete(Correction).where(Correction.by_admin))

@@ -86,18 +86,27 @@ def settle(session: Session, photo_ids: Collection[int], votes_needed: float) ->
     return sum(_accept(found, votes_needed) for found in tally.of_many(session, _photos(session, photo_ids)))
 
 
-def conflicts(session: Session, classifier_id: int) -> list[Tally]:
+# Weighing a thousand open questions takes a quarter of a second, and nobody decides more than these at a sitting.
+MOST_ASKED = 100
+
+
+def conflicts(session: Session, classifier_id: int, most: int | None = None) -> list[Tally]:
     """Photos that are a question to an admin, with the votes by label; those that weigh most on either side first.
 
     People disagree, or disagree with an admin since, or a vote came too fast to count. Photos that were taken out,
-    or of which no picture is left, are left out.
+    or of which no picture is left, are left out. most: of more questions than this (None: MOST_ASKED) those about the
+    latest photos are enough; the others come up as these are decided.
     """
-    found = tally.of_many(session, _photos(session, disputes.of(session, classifier_id)))
+    most = most or MOST_ASKED
+    asked = disputes.of(session, classifier_id)[::-1]
+    questions: list[Tally] = []
+    while asked and len(questions) < most:
+        part, asked = asked[:most], asked[most:]
+        questions += [one for one in tally.of_many(session, _photos(session, part)) if one.is_question]
 
     def doubt(one: Tally) -> float:
         return sum(side.weight for side in one.sides if side.label.id != one.photo.label_id)
 
-    questions = [one for one in found if one.is_question]
     return sorted(questions, key=lambda one: (-doubt(one), one.photo.id))
 
 

@@ -114,3 +114,19 @@ def test_what_is_undone_with_its_transaction_is_still_a_question(database: Datab
     with database.read() as session:
         table.session = session
         assert table.asked() == [asked]
+
+
+def test_of_very_many_questions_those_about_the_latest_photos_are_asked_and_the_others_later(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corrections, "MOST_ASKED", 2)
+    photos = [table.photo(table.cat) for _ in range(5)]
+    for photo in photos[:4]:
+        table.vote(photo, "max", table.dog)
+    first = table.asked()
+
+    for photo in photos[2:4]:
+        table.vote(photo, "anna", table.dog, is_admin=True)
+
+    assert first == [photos[2].id, photos[3].id]
+    assert table.asked() == [photos[0].id, photos[1].id]
