@@ -11,17 +11,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.util import CommandError
+from sqlalchemy import inspect
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
+from migrations import HEAD
 from snaplabel import tables
 from snaplabel.database import Database
 from snaplabel.errors import DatabaseError
 
 # On PostgreSQL a migration that waits for a table makes everybody queue up behind it, so it gives up soon (and before
 # the server, after a second, looks for a deadlock and ends somebody else's work), and tries again for a while.
-LOCK_TIMEOUT_MS = 500
-PATIENCE_S, PAUSE_S = 120.0, 0.5
+LOCK_TIMEOUT_MS = 300
+PATIENCE_S, PAUSE_S = 120.0, 0.2
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
 # Any number will do, as long as nothing else in the same PostgreSQL database locks on it.
@@ -34,12 +36,23 @@ def upgrade(url: str, *, patience_s: float = PATIENCE_S) -> None:
     Others may go on working with the tables of before. Raises DatabaseError when it can't be reached, was migrated by a
     newer snaplabel, or is held by somebody for longer than patience_s.
     """
-    _patiently(url, lambda connection: command.upgrade(config(connection), "head"), patience_s)
+
+    def step(connection: Connection) -> None:
+        if MigrationContext.configure(connection).get_current_revision() != HEAD:
+            _take_tables(connection)
+            command.upgrade(config(connection), "head")
+
+    _patiently(url, step, patience_s)
 
 
 def downgrade(url: str, revision: str = "base") -> None:
     """Take the database back to a revision; "base" drops every table. Raises DatabaseError, as `upgrade` does."""
-    _patiently(url, lambda connection: command.downgrade(config(connection), revision), PATIENCE_S)
+
+    def step(connection: Connection) -> None:
+        _take_tables(connection)
+        command.downgrade(config(connection), revision)
+
+    _patiently(url, step, PATIENCE_S)
 
 
 def check(url: str) -> list[Any]:
@@ -74,6 +87,21 @@ def _is_held(error: DatabaseError) -> bool:
     """Whether a lock could not be had in time, or two waited for each other and it was us who gave way."""
     cause = error.__cause__
     return isinstance(cause, DBAPIError) and getattr(cause.orig, "sqlstate", None) in (LOCK_NOT_AVAILABLE, DEADLOCK)
+
+
+def _take_tables(connection: Connection) -> None:
+    """On PostgreSQL, have all tables before the first is altered, in the order in which those who write reach for them.
+
+    Else one who holds a table that comes later waits for one that we have, as we do for theirs, try after try.
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    there = set(inspect(connection).get_table_names())
+    # A photo is written down before its post is told so; the others before what they refer to, which is checked last.
+    names = ["photo", "message", *(table.name for table in reversed(tables.Classifier.metadata.sorted_tables))]
+    wanted = ", ".join(name for name in dict.fromkeys(names) if name in there)
+    if wanted:
+        connection.exec_driver_sql(f"LOCK TABLE {wanted} IN ACCESS EXCLUSIVE MODE")
 
 
 @contextmanager
