@@ -154,6 +154,8 @@ def _rows(figures: dict[str, Any]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = [("ceiling", "-", ceiling["photos_per_s"], "-", "-", ceiling["cpu_ms"])]
     rows.append(("decode + forward, alone", 1, "-", figures["single"]["p50_ms"], "-", "-"))
     for name, path in {"whole path": figures["whole_path"], **figures["peers"]}.items():
+        if "failed" in path:  # A peer that could not be measured, as was said.
+            continue
         for in_flight, one in path.items():
             numbers = (one["photos_per_s"], one["p50_ms"], one["p95_ms"], one.get("cpu_ms", "-"))
             rows.append((name, in_flight, *numbers))
@@ -171,7 +173,7 @@ def _verdicts(figures: dict[str, Any]) -> list[str]:
         f"one in flight: {extra:.1f} ms above decode + forward (25 wanted at most)",
         f"ended without a prediction: {figures['failed']}",
     ]
-    if litserve := figures["peers"].get("litserve"):
+    if "16" in (litserve := figures["peers"].get("litserve", {})):
         times = path["16"]["photos_per_s"] / litserve["16"]["photos_per_s"]
         lines.append(f"16 in flight: {times:.1f} times LitServe (3 wanted)")
     return lines
