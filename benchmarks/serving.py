@@ -67,9 +67,9 @@ def main() -> None:
 def _ours(settings: Settings, photos: Sequence[bytes], seconds: float) -> dict[str, Any]:
     database, store = Database(settings.database), Store(settings.store)
     backbone = premises.teach(settings, database, store)
-    alone = _alone(database, store, settings, backbone)
-    before = _ceiling(alone, photos, seconds)
-    found: dict[str, Any] = {"single": _single(alone, photos), "whole_path": {}}
+    both, one = (_alone(database, store, settings, backbone, threads) for threads in (THREADS, 1))
+    before = _ceiling(both, photos, seconds)
+    found: dict[str, Any] = {"single": _single(one, photos), "whole_path": {}}
     with premises.redis(settings) as redis, premises.workers(settings) as (worker,):
         intake = Intake(database, store, queue.connect(settings), photos)
         intake.run(16, photos=200)  # The worker starts, and what is loaded when it is needed first is loaded.
@@ -79,7 +79,7 @@ def _ours(settings: Settings, photos: Sequence[bytes], seconds: float) -> dict[s
             spent = (_spent(redis, worker.pid) - began) / len(run.waited) * 1000
             found["whole_path"][str(in_flight)] = {**run.figures(), "cpu_ms": round(spent, 2)}
         found["failed"] = intake.failed()
-    after = _ceiling(alone, photos, seconds)
+    after = _ceiling(both, photos, seconds)
     found["ceiling"] = {name: round((before[name] + after[name]) / 2, 2) for name in before}
     found["ceiling_before_and_after"] = [before["photos_per_s"], after["photos_per_s"]]
     database.close()
@@ -87,41 +87,36 @@ def _ours(settings: Settings, photos: Sequence[bytes], seconds: float) -> dict[s
 
 
 def _alone(
-    database: Database, store: Store, settings: Settings, backbone: str
-) -> Callable[[], Callable[[bytes], object]]:
-    """Makes, for one thread, what turns a photo's bytes into a verdict with nothing in between."""
+    database: Database, store: Store, settings: Settings, backbone: str, threads: int
+) -> Callable[[bytes], object]:
+    """What turns a photo's bytes into a verdict with nothing in between, for so many threads, a core for each.
+
+    One network for all of them, as a worker has it: of two, OpenVINO would bind each to the first core.
+    """
     with database.read() as session:
         row = registry.current(session, 1)
     assert row is not None
     card = Card.from_json(row.card)
-    head = heads.load(store, row.key, card)
+    head, runtime = heads.load(store, row.key, card), runtimes.load(store, backbone, settings.home, threads=threads)
+    preparation = runtime.card.preparation
 
-    def make() -> Callable[[bytes], object]:
-        runtime = runtimes.load(store, backbone, settings.home, threads=1)
-        preparation = runtime.card.preparation
+    def look(photo: bytes) -> object:
+        pixels = backbones.pixels(images.load(photo, preparation.resize), preparation)
+        return heads.judge(head, card, runtime.embed(pixels[None]))[0]
 
-        def look(photo: bytes) -> object:
-            pixels = backbones.pixels(images.load(photo, preparation.resize), preparation)
-            return heads.judge(head, card, runtime.embed(pixels[None]))[0]
-
-        return look
-
-    return make
+    return look
 
 
-def _ceiling(
-    alone: Callable[[], Callable[[bytes], object]], photos: Sequence[bytes], seconds: float
-) -> dict[str, float]:
+def _ceiling(look: Callable[[bytes], object], photos: Sequence[bytes], seconds: float) -> dict[str, float]:
     """Photos a second of THREADS threads that do nothing else."""
-    counts, looks = [0] * THREADS, [alone() for _ in range(THREADS)]
-    for look in looks:
-        look(photos[0])
+    counts = [0] * THREADS
+    look(photos[0])
     end = time.perf_counter() + seconds
     began, spent = time.perf_counter(), time.process_time()
 
     def work(number: int) -> None:
         while time.perf_counter() < end:
-            looks[number](photos[(counts[number] * THREADS + number) % len(photos)])
+            look(photos[(counts[number] * THREADS + number) % len(photos)])
             counts[number] += 1
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
@@ -133,9 +128,9 @@ def _ceiling(
     return {"photos_per_s": round(sum(counts) / took, 2), "cpu_ms": round(spent / sum(counts) * 1000, 2)}
 
 
-def _single(alone: Callable[[], Callable[[bytes], object]], photos: Sequence[bytes]) -> dict[str, float]:
+def _single(look: Callable[[bytes], object], photos: Sequence[bytes]) -> dict[str, float]:
     """What one photo takes when nothing else is done: decode and forward, one thread."""
-    look, took = alone(), []
+    took: list[float] = []
     look(photos[0])
     for photo in photos:
         began = time.perf_counter()
