@@ -4,11 +4,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, exists, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Select, exists, or_, select
+from sqlalchemy.orm import Session
 
 from snaplabel import remembered
 from snaplabel.database import now
+from snaplabel.standing import ADMINS, BY_AN_ADMIN, are_votes_many
 from snaplabel.tables import Correction, Label, Photo
 
 # What another process has committed may be so much older than it looks.
@@ -17,15 +18,9 @@ SLACK = timedelta(minutes=5)
 ANEW = timedelta(hours=1)
 PART = 500
 
-_ADMINS = aliased(Correction)
 # Votes that an admin's for a label in use came after are answered: `tally` asks nobody about them.
 _ANSWERED = exists().where(
-    _ADMINS.photo_id == Correction.photo_id,
-    _ADMINS.by_admin,
-    _ADMINS.taken_back_at.is_(None),
-    _ADMINS.changed_at >= Correction.changed_at,
-    Label.id == _ADMINS.label_id,
-    Label.archived_at.is_(None),
+    *BY_AN_ADMIN, ADMINS.changed_at >= Correction.changed_at, Label.id == ADMINS.label_id, Label.archived_at.is_(None)
 )
 _DISPUTED = exists().where(
     Correction.photo_id == Photo.id,
@@ -62,7 +57,7 @@ def of(session: Session, classifier_id: int) -> list[int]:
     def look() -> _Known:
         return _Known(moment, moment, frozenset(session.scalars(query)))
 
-    known = remembered.lately(session, name, look, lambda _: _are_many(session))
+    known = remembered.lately(session, name, look, lambda _: are_votes_many(session))
     if known.at == moment:
         return sorted(known.photo_ids)
     wanted = known.photo_ids | _changed(session, classifier_id, known.at - SLACK)
@@ -71,11 +66,6 @@ def of(session: Session, classifier_id: int) -> list[int]:
         # What is settled stays in mind: this transaction may yet be undone.
         remembered.keep(session, name, _Known(moment, known.since, known.photo_ids | found))
     return sorted(found)
-
-
-def _are_many(session: Session) -> bool:
-    """Whether looking through all votes takes long; their ids count on."""
-    return (session.scalar(select(func.max(Correction.id))) or 0) > remembered.MANY
 
 
 def _changed(session: Session, classifier_id: int, since: datetime) -> set[int]:

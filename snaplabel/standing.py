@@ -25,14 +25,11 @@ VOTES_AN_HOUR = 30
 HOUR = timedelta(hours=1)
 MANY = 500
 
-
-_ADMINS = aliased(Correction)
+ADMINS = aliased(Correction)
+# That ADMINS is an admin's vote that stands, on the photo that a vote is about.
+BY_AN_ADMIN = ADMINS.photo_id == Correction.photo_id, ADMINS.by_admin, ADMINS.taken_back_at.is_(None)
 _SPOKE_LATER = exists().where(
-    _ADMINS.photo_id == Correction.photo_id,
-    _ADMINS.by_admin,
-    _ADMINS.taken_back_at.is_(None),
-    _ADMINS.person_id != Correction.person_id,
-    _ADMINS.changed_at > Correction.changed_at,
+    *BY_AN_ADMIN, ADMINS.person_id != Correction.person_id, ADMINS.changed_at > Correction.changed_at
 )
 # Built once: putting it together takes longer than asking it.
 _JUDGED = (
@@ -154,7 +151,7 @@ def teachers(session: Session, limit: int = 1000, *, classifier_id: int | None =
         known = records(session, [n for n, _, _ in found])
         return [(n, votes, by_admin, known[n]) for n, votes, by_admin in found]
 
-    rows = remembered.lately(session, ("teachers", classifier_id, limit), count, lambda _: _are_many(session))
+    rows = remembered.lately(session, ("teachers", classifier_id, limit), count, lambda _: are_votes_many(session))
     people = {one.id: one for one in session.scalars(select(Person).where(Person.id.in_([row[0] for row in rows])))}
     return [Teacher(people[n], votes, by_admin, record) for n, votes, by_admin, record in rows if n in people]
 
@@ -175,12 +172,12 @@ def best(session: Session, classifier_id: int) -> list[tuple[str, int]]:
         return [(person_id, n) for person_id, n in session.execute(query)]
 
     # Names are not remembered: whoever is forgotten is forgotten at once.
-    found = remembered.lately(session, ("best", classifier_id), count, lambda _: _are_many(session))
+    found = remembered.lately(session, ("best", classifier_id), count, lambda _: are_votes_many(session))
     people = {one.id: one.name for one in session.scalars(select(Person).where(Person.id.in_([n for n, _ in found])))}
     return [(people[person_id], n) for person_id, n in found if person_id in people]
 
 
-def _are_many(session: Session) -> bool:
+def are_votes_many(session: Session) -> bool:
     """Whether there are so many votes that looking through them takes long; their ids count on."""
     return (session.scalar(select(func.max(Correction.id))) or 0) > remembered.MANY
 
@@ -192,7 +189,7 @@ def count_teachers(session: Session, *, classifier_id: int | None = None) -> int
     def count() -> int:
         return session.scalar(query) or 0
 
-    return remembered.lately(session, ("voters", classifier_id), count, lambda _: _are_many(session))
+    return remembered.lately(session, ("voters", classifier_id), count, lambda _: are_votes_many(session))
 
 
 def _voters(classifier_id: int | None) -> Select[int | None, int, Any]:
