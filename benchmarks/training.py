@@ -1,12 +1,13 @@
 """How fast and how well a classifier is trained, beside fastai with the same photos, weights and cores.
 
-    python benchmarks/training.py [--sets kits,scenes] [--seeds 0,1,2] [--full SETS] [--peer PYTHON] [--json FILE]
+    python benchmarks/training.py [--sets SETS] [--seeds 0,1,2] [--full SETS] [--twenty SETS] [--peer PYTHON]
 
 Ours: from files on disk to a published model, in an installation whose backbone is there (the weights were read and the
-graph was exported once, as fastai's were imported): import, embeddings, head, exam, version. Then test/ is asked.
-fastai: `fine_tune(4)`, and with --full `fine_tune(20)` beside our fine-tune, in an environment of its own, which is
-made from benchmarks/peers/fastai.txt unless --peer names its python. Both read the same files; only the training is
-timed, and neither side's imports are. A seed shuffles the files, so that another fifth is kept for the exam.
+graph was exported once, as fastai's were imported): import, embeddings, head, exam, version. Then test/ is asked. With
+--full the whole network is taught as well. fastai: `fine_tune(4)`, and with --twenty `fine_tune(20)`, in an environment
+of its own, which is made from benchmarks/peers/fastai.txt unless --peer names its python. Both read the same files;
+only the training is timed, and neither side's imports are. A seed shuffles the files, so that another fifth is kept for
+the exam. SETS are separated by commas.
 """
 
 import argparse
@@ -33,6 +34,7 @@ def main() -> None:
     asked.add_argument("--sets", default=",".join(SETS))
     asked.add_argument("--seeds", default="0,1,2")
     asked.add_argument("--full", default="", metavar="SETS", help="fine-tune too on these sets")
+    asked.add_argument("--twenty", default="", metavar="SETS", help="fastai's fine_tune(20) too on these sets")
     asked.add_argument("--peer", type=Path, help="python of an environment that has fastai")
     asked.add_argument("--no-peer", action="store_true", help="ours only")
     asked.add_argument("--json", type=Path, metavar="FILE")
@@ -52,7 +54,7 @@ def main() -> None:
                 ours = _ours(home, common.photos() / name, seed, is_full)
                 for kind, found in ours.items():
                     runs.setdefault(kind, []).append(found)
-                for epochs in ((4, 20) if is_full else (4,)) if peer else ():
+                for epochs in ((4, 20) if name in args.twenty.split(",") else (4,)) if peer else ():
                     runs.setdefault(f"fine_tune({epochs})", []).append(
                         _fastai(peer, common.photos() / name, epochs, seed)
                     )
@@ -60,7 +62,7 @@ def main() -> None:
             print(f"\n{name}, {len(args.seeds.split(','))} seeds")
             print(common.table(("", "seconds", "±", "test error", "±"), _rows(figures[name])), flush=True)
             print(*_verdicts(figures[name]), sep="\n", flush=True)
-    common.write(args.json, {"sets": figures})
+            common.write(args.json, {"sets": figures})
 
 
 def _installation(folder: Path) -> Path:
