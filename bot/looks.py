@@ -58,20 +58,17 @@ def seen(session: Session, photo_id: int) -> list[Seen]:
     rows = session.execute(query).all()
     ends = [*rows[:1], *rows[1:][-1:]]
     named = labels.some(session, (label_id for prediction, _ in ends for label_id, _ in prediction.top))
-    found = [Seen(_as_now(session, prediction.top), prediction.voice, version) for prediction, version in ends]
+    found = [_as_now(session, prediction, version) for prediction, version in ends]
     del named  # Held until now, so that the session asked once for all of them.
     return found
 
 
-def _as_now(session: Session, top: Sequence[tuple[int, float]]) -> tuple[tuple[int, str, float], ...]:
-    """What a model said, under the names of now: merged labels are one answer, archived ones none."""
-    chances: dict[int, float] = {}
-    names: dict[int, str] = {}
-    for label_id, chance in top:
-        label = labels.in_use(session, label_id)
-        if label is not None:
-            chances[label.id], names[label.id] = chances.get(label.id, 0.0) + chance, label.name
-    return tuple((n, names[n], chances[n]) for n in sorted(chances, key=lambda n: -chances[n]))
+def _as_now(session: Session, prediction: Prediction, version: int) -> Seen:
+    """What a model said, under the labels of now."""
+    known = {label_id: labels.in_use(session, label_id) for label_id, _ in prediction.top}
+    now = {label_id: (label.id, label.name) if label is not None else None for label_id, label in known.items()}
+    voice, top = voices.as_now(prediction.voice, [(n, chance) for n, chance in prediction.top], now)
+    return Seen(tuple((label_id, name, chance) for (label_id, name), chance in top), voice, version)
 
 
 def photo(session: Session, settings: Settings, message: Message) -> Reply:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import false, func, or_, select
 from sqlalchemy.orm import Session
 
-from snaplabel.tables import Act, Alias, Label, Person
+from snaplabel.tables import Act, Label, Person
 
 VERBS = (
     *("keep", "relabel", "remove"),  # a review
@@ -32,7 +32,8 @@ def record(
 ) -> Act:
     """Write down that somebody did this; in the transaction of the act itself, so that neither is without the other.
 
-    person_id None: from the command line. facts: ids and plain numbers of before and after.
+    person_id None: from the command line. facts: ids and plain numbers of before and after; names: a label's and its
+    new or other one, as they were then.
     """
     assert verb in VERBS, verb
     act = Act(classifier_id=classifier_id, person_id=person_id, verb=verb, photo_id=photo_id, facts=facts)
@@ -85,11 +86,17 @@ WORDS = {
 # What was done: to a photo, to a label, to a version.
 ABOUT_PHOTOS = {"keep": "kept", "relabel": "relabelled", "remove": "took out", "undo": "undid what was decided about"}
 ABOUT_LABELS = {"new label": "made the label", "archive": "archived", "restore": "brought back"}
+ABOUT_NAMES = {
+    "rename": "renamed {} to {}",
+    "alias": "gave {} the other name {}",
+    "unalias": "took from {} the other name {}",
+}
 ABOUT_VERSIONS = {"promote": "made {} the one that answers", "discard": "put {} aside", "rollback": "went back to {}"}
 
 
 def what(session: Session, act: Act) -> str:
-    """What was done, in words; labels go by the names they have now, people by what `people` lists them by."""
+    """What was done, in words; people go by what `people` lists them by, labels by their names of now, except where
+    the act was about a name."""
     facts = act.facts
     label, before, into = (_name(session, facts.get(fact)) for fact in ("label_id", "before_id", "into_id"))
     if act.verb in ABOUT_A_PHOTO:
@@ -102,7 +109,7 @@ def what(session: Session, act: Act) -> str:
     if act.verb in ABOUT_VERSIONS:
         return ABOUT_VERSIONS[act.verb].format(f"v{facts.get('version', '?')}")
     if "label_id" in facts:
-        return _about_a_label(act, label or "a label", into, _other_name(session, facts.get("alias_id")))
+        return _about_a_label(act, label or "a label", into)
     if act.verb == "retrain":
         return "asked for a full training" if facts.get("kind") == "fine_tune" else "asked for a training"
     if act.verb == "roles":
@@ -118,15 +125,11 @@ def what(session: Session, act: Act) -> str:
     return WORDS.get(act.verb, act.verb)
 
 
-def _about_a_label(act: Act, label: str, into: str, other: str) -> str:
-    if act.verb == "rename":
-        return f"renamed {other} to {label}" if other else f"changed how {label} is written"
+def _about_a_label(act: Act, label: str, into: str) -> str:
+    if act.verb in ABOUT_NAMES:
+        return ABOUT_NAMES[act.verb].format(*act.facts.get("names", (label, "another name")))
     if act.verb == "merge":
         return f"merged {label} into {into} ({_number(act, 'photos')})"
-    if act.verb == "alias":
-        return f"gave {label} the other name {other}" if other else f"gave {label} another name"
-    if act.verb == "unalias":
-        return f"took another name of {label} away"
     done = f"{ABOUT_LABELS.get(act.verb, act.verb)} {label}"
     return f"{done} ({_number(act, 'photos')})" if "photos" in act.facts else done
 
@@ -140,11 +143,6 @@ def _number(act: Act, things: str) -> str:
 def _address(session: Session, person_id: int | None) -> str:
     person = session.get(Person, person_id) if person_id is not None else None
     return f"{person.platform}:{person.platform_id}" if person is not None else "somebody who was forgotten"
-
-
-def _other_name(session: Session, alias_id: int | None) -> str:
-    alias = session.get(Alias, alias_id) if alias_id is not None else None
-    return alias.name if alias is not None else ""
 
 
 def _name(session: Session, label_id: int | None) -> str:

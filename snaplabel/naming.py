@@ -62,7 +62,7 @@ def make(session: Session, classifier_id: int, name: str, *, person_id: int | No
 def rename(session: Session, label: Label, name: str, *, person_id: int | None) -> Label:
     """Call a label something else; its old name becomes an alias. Raises LabelError when that name is taken."""
     name = labels.clean(name)
-    wanted, facts = labels.key(name), {}
+    wanted, before = labels.key(name), label.name
     if wanted != label.key:
         _must_be_free(session, label, name)
         alias = _alias(session, label.classifier_id, wanted)
@@ -73,17 +73,15 @@ def rename(session: Session, label: Label, name: str, *, person_id: int | None) 
             # What was merged into this label has the wanted name: the two change names.
             holder.key = f"-{holder.id}"  # No name has such a key.
             session.flush()
-        old_name, old_key = label.name, label.key
+        old_key = label.key
         label.name, label.key = name, wanted
         session.flush()
         if holder is not None:
-            holder.name, holder.key = old_name, old_key
-        added = Alias(classifier_id=label.classifier_id, label_id=label.id, name=old_name, key=old_key)
-        session.add(added)
+            holder.name, holder.key = before, old_key
+        session.add(Alias(classifier_id=label.classifier_id, label_id=label.id, name=before, key=old_key))
         session.flush()
-        facts["alias_id"] = added.id
     label.name = name
-    _record(session, "rename", label, person_id, **facts)
+    _record(session, "rename", label, person_id, names=[before, name])
     return label
 
 
@@ -152,7 +150,7 @@ def add_alias(session: Session, label: Label, name: str, *, person_id: int | Non
     made = Alias(classifier_id=label.classifier_id, label_id=label.id, name=name, key=labels.key(name))
     session.add(made)
     session.flush()
-    _record(session, "alias", label, person_id, alias_id=made.id)
+    _record(session, "alias", label, person_id, names=[label.name, name])
     return made
 
 
@@ -162,7 +160,7 @@ def remove_alias(session: Session, classifier_id: int, name: str, *, person_id: 
     label = session.get(Label, there.label_id) if there is not None else None
     if there is None or label is None:
         raise LabelError(f"“{labels.clean(name)}” is no other name of any label.")
-    _record(session, "unalias", label, person_id, alias_id=there.id)
+    _record(session, "unalias", label, person_id, names=[label.name, there.name])
     session.delete(there)
     session.flush()
     return label

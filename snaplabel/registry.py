@@ -107,10 +107,23 @@ def publish(session: Session, model: Model) -> Model:
     return model
 
 
-def discard(session: Session, model: Model) -> Model:
-    """Put a candidate aside for good; its report stays."""
+def promote(session: Session, classifier_id: int, version: int) -> Model:
+    """Let this version answer, whatever its exam said. Raises ModelError when there is none, or it can't answer."""
+    model = find(session, classifier_id, version)
     if model.state == "current":
-        raise ModelError(f"v{model.version} is the current model; roll back first.")
+        raise ModelError(f"v{version} is the current model already.")
+    if not model.card["labels"]:
+        raise ModelError(f"v{version} has learnt no labels yet: nothing would be answered.")
+    return publish(session, model)
+
+
+def discard(session: Session, classifier_id: int, version: int) -> Model:
+    """Put a version aside, so that no rollback steps back to it; its report stays. Raises ModelError."""
+    model = find(session, classifier_id, version)
+    if model.state == "current":
+        raise ModelError(f"v{version} is the current model; roll back first.")
+    if model.state == "discarded":
+        raise ModelError(f"v{version} is put aside already.")
     model.state = "discarded"
     session.flush()
     return model
@@ -128,10 +141,10 @@ def find(session: Session, classifier_id: int, version: int) -> Model:
 def rollback(session: Session, classifier_id: int, version: int | None = None) -> Model:
     """Make an earlier version current again: this one, or the newest published one below the current that knows labels.
 
-    Raises ModelError when there is none.
+    Raises ModelError when there is none, or this one can't answer.
     """
     if version is not None:
-        return publish(session, find(session, classifier_id, version))
+        return promote(session, classifier_id, version)
     here = current(session, classifier_id)
     query = (
         select(Model)

@@ -1,6 +1,9 @@
 """The three voices in words, and why a file is no photo: what chat, page and command line say alike."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
+
+Named = TypeVar("Named", bound=Hashable)
 
 REFUSALS = {
     "empty": "That file is empty. Please send the photo again.",
@@ -14,6 +17,19 @@ REFUSALS = {
     "too-hard": "That file is too much for me. Please send a screenshot of it, or the photo as an ordinary JPEG.",
     "lost": "I could not fetch that photo any more. Please send it again.",
     "trouble": "Something went wrong on my side with this photo. Please send it again.",
+}
+
+# The same on the command line, of a file that lies there.
+FAULTS = {
+    "empty": "the file is empty",
+    "too-heavy": "the file is over 20 MB",
+    "no-photo": "not a photo that can be read (JPEG, PNG, WEBP, GIF, BMP and AVIF can)",
+    "broken": "the file is damaged",
+    "too-large": "the photo has too many pixels",
+    "too-small": "the photo is smaller than 16 pixels",
+    "too-thin": "the photo is a strip more than 80 times as long as wide",
+    "too-hard": "the file has far too many parts for a photo",
+    "heic": "a HEIC file; have it converted to JPEG first",
 }
 
 WHAT_IS_IT = "What is it? Press a button, or reply with its label."
@@ -47,6 +63,25 @@ def guess(voice: str, top: Sequence[tuple[str, float]], shortlist: int) -> tuple
         return f"{top[0][0]}, I think", percent(top[0][1])
     # No percentages: they compare the labels with each other, and one may well hold 99 % of what none of them explains.
     return "I don't know this one", f"Nearest: {either(named)}. {WHAT_IS_IT}"
+
+
+def as_now(
+    voice: str, top: Sequence[tuple[int, float]], now: Mapping[int, Named | None]
+) -> tuple[str, list[tuple[Named, float]]]:
+    """An answer under the labels of now, most probable first: merged ones are one answer, archived ones none.
+
+    Where the answer itself named an archived label, what is left of it was never meant: "unknown".
+
+    voice, top: as a model said it. now: label id → what it goes by now; None: it is archived.
+    """
+    named = {"sure": 1, "maybe": shortlist(top)}.get(voice, 0)
+    if any(now[label_id] is None for label_id, _ in top[:named]):
+        voice = "unknown"
+    chances: dict[Named, float] = {}
+    for label_id, chance in top:
+        if (name := now[label_id]) is not None:
+            chances[name] = chances.get(name, 0.0) + chance
+    return voice, sorted(chances.items(), key=lambda pair: -pair[1])
 
 
 def shortlist(top: Sequence[tuple[object, float]]) -> int:

@@ -115,7 +115,11 @@ def _tell(out: Console, over: TrainingRun) -> int:
     for line in lines(over.progress):
         out.print(line, highlight=False, soft_wrap=True)
     if over.picture:
-        out.print("`snaplabel report` says more; --out DIR takes its picture along.", highlight=False, soft_wrap=True)
+        version = "" if over.progress["published"] else f" {over.progress['version']}"
+        more = f"`snaplabel report{version}` says more; --out DIR takes its picture along."
+        if version:
+            more += f" `snaplabel promote{version}` lets it answer all the same, `discard{version}` puts it aside."
+        out.print(more, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -132,6 +136,6 @@ def score(facts: dict[str, Any]) -> str:
     """The error before and after, with its 95 % interval."""
     if facts["new_error"] is None:
         return "no exam photos yet"
-    came = f"{facts['old_error']:.1%} → " if facts["old_error"] is not None else ""
+    came, both = (f"{facts['old_error']:.1%} → ", "both asked these ") if facts["old_error"] is not None else ("", "")
     where = f"{facts['asked']} exam photos" if facts["by"] == "exam" else f"{facts['asked']} photos, cross-validated"
-    return f"error {came}{facts['new_error']:.1%} ({facts['low']:.1%} to {facts['high']:.1%}, {where})"
+    return f"error {came}{facts['new_error']:.1%} ({facts['low']:.1%} to {facts['high']:.1%}, {both}{where})"

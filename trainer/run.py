@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sqlalchemy import select
+
 from snaplabel import backbones, logs, metrics, trainings
 from snaplabel.database import Database
 from snaplabel.errors import Cancelled, Died, Interrupted, Overtaken, SnaplabelError
@@ -132,8 +134,8 @@ def _train(context: Context, run: TrainingRun, progress: Progress, started: floa
             progress.tell(step="reading the labels", done=0.0)
             here = gather(context, progress, run.classifier_id, seen if turn == 1 else None)
             progress.tell(photos=len(here.data))
-            if turn == 1 and is_known(here.current, here.data) and (run.kind == "refit" or _is_idle(run, here.current)):
-                _stay(context, run, progress, here.current, started)
+            if turn == 1 and (same := _made_before(context, run, here)) is not None:
+                _stay(context, run, progress, here.current, same, started)
                 return
             if run.kind == "fine_tune" and made is None:
                 made = finetune.teach(context, run, progress, here)
@@ -159,9 +161,25 @@ def _train(context: Context, run: TrainingRun, progress: Progress, started: floa
         context.watch(last)
 
 
-def _stay(context: Context, run: TrainingRun, progress: Progress, current: Model, started: float) -> None:
-    """Finish a run that finds nothing new."""
-    last = {**progress.facts, "step": "done", "done": 1.0, "verdict": "Nothing new to learn.", "published": False}
+def _made_before(context: Context, run: TrainingRun, here: Material) -> Model | None:
+    """The version that this training would only make once more: the current one, or one that it was refused beside."""
+    if is_known(here.current, here.data):
+        return here.current if run.kind == "refit" or _is_idle(run, here.current) else None
+    if run.kind != "refit":
+        return None
+    query = select(Model).where(Model.parent_id == here.current.id, Model.state.in_(("candidate", "discarded")))
+    query = query.where(Model.backbone == here.current.backbone).order_by(Model.version.desc())
+    with context.database.read() as session:
+        return next((model for model in session.scalars(query) if is_known(model, here.data)), None)
+
+
+def _stay(context: Context, run: TrainingRun, progress: Progress, current: Model, same: Model, started: float) -> None:
+    """Finish a run that finds nothing new; same: the version that learnt all of it."""
+    verdict = "Nothing new to learn."
+    if same.id != current.id:
+        where = "waits" if same.state == "candidate" else "was put aside"
+        verdict = f"Nothing new to learn: v{same.version}, which {where}, has learnt the same."
+    last = {**progress.facts, "step": "done", "done": 1.0, "verdict": verdict, "published": False}
     last |= {"version": current.version, "old_error": Card.from_json(current.card).exam.error}
     last["seconds"] = round(time.monotonic() - started, 2)
     with context.database.begin() as session:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from snaplabel import images, labels, people, voices
+from snaplabel import home, images, labels, voices
 from snaplabel.database import Database
 from snaplabel.errors import ImageError, ModelError
 from snaplabel.settings import Settings
@@ -20,13 +20,14 @@ AT_ONCE = 64
 def classify(settings: Settings, classifier_name: str, paths: Sequence[Path], as_json: bool) -> int:
     """Print what the current model says of each file, in order; 1 when one of them can't be read.
 
-    Folders stand for the files in them. Raises ModelError when nothing was learnt yet.
+    Folders stand for the files in them. Raises SnaplabelError when nothing was learnt yet, or there is no such
+    classifier.
     """
     database, store = Database(settings.database), Store(settings.store)
     engine = Engine(database, store, settings.home)
     with database.read() as session:
-        classifier = people.classifier(session, classifier_name)
-    model = engine.model(classifier.id) if classifier is not None else None
+        classifier_id = home.classifier(session, classifier_name).id
+    model = engine.model(classifier_id)
     if model is None or not model.card.labels:
         raise ModelError(
             f"The classifier {classifier_name!r} has learnt nothing yet: "
@@ -68,17 +69,11 @@ def _answer(engine: Engine, model: Loaded, names: dict[int, str | None], path: P
     except OSError as error:
         return {"file": str(path), "error": f"can't be read: {error.strerror or error}"}
     except ImageError as error:
-        return {"file": str(path), "error": voices.REFUSALS[error.reason]}
+        return {"file": str(path), "error": voices.FAULTS[error.reason]}
     verdict = model.judge(vector)
-    chances: dict[str, float] = {}
-    for label_id, chance in verdict.top:
-        # Two labels that were merged since are one answer.
-        if name := names[label_id]:
-            chances[name] = chances.get(name, 0.0) + chance
-    if not chances:
-        chances = {dict(model.card.labels)[label_id]: chance for label_id, chance in verdict.top}
-    top = [list(pair) for pair in sorted(chances.items(), key=lambda pair: -pair[1])]
-    return {"file": str(path), "label": top[0][0], "confidence": top[0][1], "voice": verdict.voice, "top": top}
+    voice, top = voices.as_now(verdict.voice, verdict.top, names)
+    label, confidence = top[0] if top else (None, None)
+    return {"file": str(path), "label": label, "confidence": confidence, "voice": voice, "top": top}
 
 
 def _print(found: dict[str, Any], as_json: bool) -> None:

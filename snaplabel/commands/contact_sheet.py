@@ -2,6 +2,7 @@
 
 import base64
 import io
+import shlex
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -42,9 +43,13 @@ def write(session: Session, store: Store, items: Sequence[Item], path: Path, rea
 def _card(session: Session, store: Store, rank: int, item: Item, why: str) -> str:
     label = escape(item.label.name) if item.label is not None else "no label"
     looks = f"<br>looks like <b>{escape(item.suggested.name)}</b>" if item.suggested is not None else ""
+    ways = [f"keep {item.photo_id}", f"remove {item.photo_id}"]
+    if item.suggested is not None:
+        ways.insert(0, f"relabel {item.photo_id} {shlex.quote(item.suggested.name)}")
+    commands = "<br>".join(f"<code>snaplabel review {escape(way)}</code>" for way in ways)
     return (
         f"<figure>{_picture(session, store, item)}<figcaption>{rank}. <b>{label}</b>, photo {item.photo_id}"
-        f"{looks}<br>{escape(why)}<br><code>snaplabel review keep {item.photo_id}</code></figcaption></figure>"
+        f"{looks}<br>{escape(why)}<br>{commands}</figcaption></figure>"
     )
 
 

@@ -29,7 +29,8 @@ BATCH = 50
 class Report:
     """What became of each file, by its path.
 
-    near: (path, what it looks like). conflicts: (path, its folder's label, the label it is here under).
+    near: (path, what it looks like). conflicts, relabelled: (path, its folder's label, the label it is, or was, here
+    under).
     unreadable: (path, reason). alike: labels that may be the same, whoever made them. parts: train, test and their
     like, all of which were taken in. labels: what the folders are called. is_only: the classifier has one label.
     """
@@ -39,6 +40,7 @@ class Report:
     others: int = 0
     near: list[tuple[str, str]] = field(default_factory=list)
     conflicts: list[tuple[str, str, str]] = field(default_factory=list)
+    relabelled: list[tuple[str, str, str]] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     alike: list[labels.Duplicate] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
@@ -123,6 +125,7 @@ def take_in(
         report.known += part.known
         report.near += part.near
         report.conflicts += part.conflicts
+        report.relabelled += part.relabelled
 
     batch: list[_Read] = []
     for one in _stored(store, found, here, report):
@@ -218,7 +221,8 @@ def _record(session: Session, recorded: _Recorded, batch: list[_Read]) -> Report
         there = session.get(Label, photo.label_id) if photo.label_id else None
         report.added, report.known = report.added + is_new, report.known + (not is_new)
         if there is not None and there.id != label.id:
-            report.conflicts.append((one.found.path, label.name, there.name))
+            differing = report.relabelled if recorded.relabel else report.conflicts
+            differing.append((one.found.path, label.name, there.name))
         if is_new:
             corrections.first(session, photo, importer, label)
         elif there is None or (recorded.relabel and there.id != label.id):

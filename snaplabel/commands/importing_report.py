@@ -3,23 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from snaplabel import output
+from snaplabel import output, voices
 from snaplabel.commands.importing import Report
 from snaplabel.commands.labelling import may_be_same
 
 # More lines than this help nobody; the rest is counted.
 SHOWN = 20
-REASONS = {
-    "empty": "the file is empty",
-    "too-heavy": "the file is over 20 MB",
-    "no-photo": "not a photo that can be read (JPEG, PNG, WEBP, GIF, BMP and AVIF can)",
-    "broken": "the file is damaged",
-    "too-large": "the photo has too many pixels",
-    "too-small": "the photo is smaller than 16 pixels",
-    "too-thin": "the photo is a strip more than 80 times as long as wide",
-    "too-hard": "the file has far too many parts for a photo",
-    "heic": "a HEIC file; have it converted to JPEG first",
-}
 
 
 @contextmanager
@@ -52,14 +41,28 @@ def show(report: Report, classifier_name: str) -> None:
     if report.others:
         noun = "file is no photo and was" if report.others == 1 else "files are no photos and were"
         output.say(f"{report.others} {noun} left out.")
-    _list("look the same as a photo that was here first, and share its side of the exam", report.near, "{0}: {1}")
     _list(
+        "looks the same as a photo that was here first, and shares its side of the exam",
+        "look the same as photos that were here first, and share their side of the exam",
+        report.near,
+        "{0}: {1}",
+    )
+    _list(
+        "is here under another label, which it keeps unless you add --relabel",
         "are here under another label, which they keep unless you add --relabel",
         report.conflicts,
         "{0}: folder says {1}, here it is {2}",
     )
+    _list(
+        "was here under another label and has its folder's now",
+        "were here under another label and have their folder's now",
+        report.relabelled,
+        "{0}: {2} → {1}",
+    )
     unreadable = [(path, _reason(reason)) for path, reason in report.unreadable]
-    _list("could not be taken in", unreadable, "{0}: {1}")
+    _list("could not be taken in", "could not be taken in", unreadable, "{0}: {1}")
+    if report.added or report.relabelled:
+        output.say("\n`snaplabel train` learns from them; a running trainer does so by itself.")
     for pair in report.alike:
         output.say(f"\n{may_be_same(pair)}")
     if not report.added and not report.known:
@@ -68,16 +71,17 @@ def show(report: Report, classifier_name: str) -> None:
 
 def _reason(reason: str) -> str:
     kind, _, detail = reason.partition(": ")
-    sentence = REASONS.get(kind)
+    sentence = voices.FAULTS.get(kind)
     if sentence is None:
         return reason
-    return f"{sentence} ({detail})" if detail else sentence
+    # What a decoder calls its trouble helps nobody: "UnidentifiedImageError".
+    return f"{sentence} ({detail})" if detail and not detail.endswith("Error") else sentence
 
 
-def _list(what: str, rows: Sequence[tuple[str, ...]], line: str) -> None:
+def _list(of_one: str, of_many: str, rows: Sequence[tuple[str, ...]], line: str) -> None:
     if not rows:
         return
-    output.say(f"\n{len(rows)} files {what}:" if len(rows) > 1 else f"\n1 file ({what}):")
+    output.say(f"\n{len(rows)} files {of_many}:" if len(rows) > 1 else f"\n1 file {of_one}:")
     for row in rows[:SHOWN]:
         output.say("  " + line.format(*row))
     if len(rows) > SHOWN:

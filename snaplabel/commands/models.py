@@ -5,7 +5,6 @@ import argparse
 from sqlalchemy.orm import Session
 
 from snaplabel import acts, home, output, registry
-from snaplabel.errors import ModelError
 from snaplabel.registry import Card, Exam
 from snaplabel.settings import Settings
 from snaplabel.tables import Model
@@ -37,10 +36,7 @@ def rollback(settings: Settings, args: argparse.Namespace) -> int:
 
 def promote(settings: Settings, args: argparse.Namespace) -> int:
     with home.opened(settings) as (database, _), database.begin() as session:
-        model = registry.find(session, home.classifier(session, args.classifier).id, args.version)
-        if model.state == "current":
-            raise ModelError(f"v{model.version} is the current model already.")
-        registry.publish(session, model)
+        model = registry.promote(session, home.classifier(session, args.classifier).id, args.version)
         _note(session, "promote", model)
     output.say(f"v{args.version} answers from now on; `snaplabel rollback` goes back.")
     return 0
@@ -48,8 +44,7 @@ def promote(settings: Settings, args: argparse.Namespace) -> int:
 
 def discard(settings: Settings, args: argparse.Namespace) -> int:
     with home.opened(settings) as (database, _), database.begin() as session:
-        model = registry.find(session, home.classifier(session, args.classifier).id, args.version)
-        registry.discard(session, model)
+        model = registry.discard(session, home.classifier(session, args.classifier).id, args.version)
         _note(session, "discard", model)
     output.say(f"v{args.version} is put aside; its report stays.")
     return 0

@@ -90,7 +90,7 @@ def _say(model: Model, found: Report) -> None:
     if card.verdict:
         output.say(card.verdict)
     if found.change is not None:
-        output.say(f"{_points(found.change)} beside v{found.parent}.")
+        output.say(_gain(found.change, found.parent))
     sure = found.new.calibration if found.new is not None else None
     if sure is not None:
         output.say(f"Calibration error {100 * sure.ece:.1f} %; chance alone makes {100 * sure.by_chance:.1f} %.")
@@ -112,7 +112,8 @@ def _say(model: Model, found: Report) -> None:
         )
 
 
-def _points(change: Change) -> str:
+def _gain(change: Change, parent: int | None) -> str:
+    """How much more, or less, it gets right than the version before."""
     gain, low, high = (f"{100 * share:+.1f}" for share in (change.gain, change.low, change.high))
-    turned = f"exam photos that came right {len(change.fixed)}, that went wrong {len(change.broken)}"
-    return f"{gain} points ({low} to {high}; {turned})"
+    turned = f"{output.number(len(change.fixed), 'exam photo')} came right, {len(change.broken)} went wrong"
+    return f"Right beside v{parent}, in points: {gain} ({low} to {high}); {turned}."

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from snaplabel.store import Store, photo_key
 from snaplabel.tables import Act, Classifier, Label, Photo
 
 HEADERS = ("", "photo", "why", "label", "looks like", "score", "file")
+# Columns of a terminal below which a file's name, 64 digits long, would take more room than all the rest.
+NARROW = 140
 REFIT = "`snaplabel train` refits; a running trainer does so by itself."
 NO_WAY_BACK = "Nothing takes it back."
 # What undoes an act that is no review.
@@ -143,10 +146,14 @@ def _list(session: Session, store: Store, classifier_id: int, args: argparse.Nam
     if args.html is not None:
         output.say(f"{len(items)} of {total} photos are in {args.html}.")
         return 0
-    output.table(HEADERS, [_row(session, store, rank, item) for rank, item in enumerate(items, start=1)])
+    is_narrow = output.is_terminal() and shutil.get_terminal_size().columns < NARROW
+    shown = len(HEADERS) - is_narrow
+    rows = [_row(session, store, rank, item)[:shown] for rank, item in enumerate(items, start=1)]
+    output.table(HEADERS[:shown], rows)
     if output.is_terminal():
         more = f"{total} in all; --limit shows more. " if total > len(items) else ""
         output.say(f"{more}Decide with `snaplabel review keep ID`, `relabel ID LABEL` or `remove ID`.")
+        output.say("`snaplabel review --html FILE` shows the photos.")
     return 0
 
 

@@ -117,6 +117,19 @@ def test_archiving_asks_first_and_restoring_brings_it_back(room: Room) -> None:
     assert room.label_of(photo) == "Botafogo"
 
 
+def test_an_answer_that_named_an_archived_label_is_taken_back(room: Room) -> None:
+    room.photo(1)
+    room.work("sure", Juventus=0.9, Newcastle=0.1)
+    room.say("/label archive Juventus", ADMIN)
+    room.press(room.last(), "Put away 0 photos", ADMIN)
+
+    room.press(room.answers()[0], "Something else…")
+    room.press(room.answers()[0], "← Back")
+
+    assert room.answers()[0].content["title"] == "I don't know this one"
+    assert room.answers()[0].content["choices"][0][0]["text"] == "Newcastle"
+
+
 def test_either_order_of_an_alias_is_understood(room: Room) -> None:
     room.say("/label alias Juventus = old lady", ADMIN)
     room.say("/label alias foot of fire = Botafogo", ADMIN)

@@ -162,7 +162,7 @@ def test_relabel_lets_the_folder_win(database: Database, store: Store, tmp_path:
 
     report = take_in(database, store, write(tmp_path / "after", {"red/1.png": picture(1)}), relabel=True)
 
-    assert report.conflicts == [("red/1.png", "red", "blue")]
+    assert (report.conflicts, report.relabelled) == ([], [("red/1.png", "red", "blue")])
     assert labelled(database) == {"red": 1}
 
 

@@ -142,8 +142,10 @@ def test_the_log_says_in_words_what_was_done_to_labels(capsys: pytest.CaptureFix
     for act in (
         ["alias", "bee", "honey bee"],
         ["rename", "bee", "wasp"],
+        ["rename", "wasp", "bee"],
+        ["unalias", "wasp"],
         ["merge", "ant", "ants"],
-        ["archive", "wasp"],
+        ["archive", "bee"],
     ):
         _run(capsys, "label", *act)
     _run(capsys, "revert", "local:import", "--yes")
@@ -152,10 +154,12 @@ def test_the_log_says_in_words_what_was_done_to_labels(capsys: pytest.CaptureFix
 
     assert said == [
         "took back 4 corrections by local:import",
-        "archived wasp (1 photo)",
+        "archived bee (1 photo)",
         "merged ant into ants (1 photo)",
+        "took from bee the other name wasp",
+        "renamed wasp to bee",
         "renamed bee to wasp",
-        "gave wasp the other name honey bee",
+        "gave bee the other name honey bee",
         "imported 4 files",
     ]
 

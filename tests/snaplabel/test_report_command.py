@@ -73,7 +73,7 @@ def test_the_current_version_is_told_as_text(capsys: pytest.CaptureFixture[str])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "v2 (current): 10 % (4.0–20 %) of 60 photos wrong"
     assert lines[1] == CARD.verdict
-    assert lines[2].startswith("+5.0 points (-2.0 to +12.0;")
+    assert lines[2] == "Right beside v1, in points: +5.0 (-2.0 to +12.0); 1 exam photo came right, 0 went wrong."
     assert lines[3] == "Calibration error 4.0 %; chance alone makes 5.0 %."
     assert "ant\t25\t30\t24\t20" in lines
     assert "ant\tbee\t5" in lines

@@ -79,6 +79,7 @@ def test_a_page_with_the_photos_needs_nothing_beside_it(tmp_path: Path, capsys: 
     page = (tmp_path / "sheet.html").read_text()
     assert "data:image/jpeg;base64," in page
     assert "looks like <b>dog</b>" in page
+    assert "<code>snaplabel review relabel 1 dog</code><br><code>snaplabel review keep 1</code>" in page
     assert "http" not in page
 
 

@@ -139,6 +139,33 @@ def test_rollback_steps_back_through_published_versions_only(database: Database)
             registry.rollback(session, 1, 9)
 
 
+def test_promoting_takes_what_can_answer_and_does_not_yet(database: Database) -> None:
+    _model(database, "current")
+    _model(database)
+    with database.begin() as session:
+        first = registry.find(session, 1, 0)
+        first.card = {**first.card, "labels": []}
+        assert registry.promote(session, 1, 1).state == "current"
+
+    with database.begin() as session:
+        for again in (registry.promote, registry.rollback):
+            with pytest.raises(ModelError, match="v1 is the current model already"):
+                again(session, 1, 1)
+            with pytest.raises(ModelError, match="v0 has learnt no labels yet"):
+                again(session, 1, 0)
+
+
+def test_what_was_put_aside_is_no_more_stepped_back_to(database: Database) -> None:
+    for _ in range(3):
+        _model(database, "current")
+
+    with database.begin() as session:
+        registry.discard(session, 1, 1)
+        with pytest.raises(ModelError, match="v1 is put aside already"):
+            registry.discard(session, 1, 1)
+        assert registry.rollback(session, 1).version == 0
+
+
 def test_a_card_survives_json() -> None:
     recall = {"cat": (9, 10)}
     card = Card("birds", 3, "refit", "b", ((7, "cat"),), exam=Exam(0.1, 0.0, 0.3, 10, "exam", recall, (("a", "b", 2),)))

@@ -102,7 +102,7 @@ def test_a_refused_candidate_keeps_its_report_when_an_admin_publishes_or_discard
         registry.publish(session, model)
         published = reports.of(session, planted.store, model)
         registry.rollback(session, planted.classifier_id, 1)
-        registry.discard(session, model)
+        registry.discard(session, planted.classifier_id, 2)
         discarded = reports.of(session, planted.store, model)
 
         assert (model.state, published, discarded) == ("discarded", refused, refused)

@@ -121,6 +121,32 @@ def test_a_candidate_that_unlearnt_is_kept_aside(planted: Any) -> None:
     assert [model.state for model in planted.models()] == ["candidate", "current", "retired"]
 
 
+def test_what_was_refused_is_not_made_again_from_the_same_photos(planted: Any) -> None:
+    _plant(planted)
+    _train(planted)
+    planted.photos(80, "ant", looks="bee")
+    _train(planted)
+
+    over = _train(planted, reason="command")
+
+    assert over.progress["verdict"] == "Nothing new to learn: v2, which waits, has learnt the same."
+    assert len(planted.models()) == 3
+
+
+def test_what_was_refused_beside_another_version_gets_a_new_chance(planted: Any) -> None:
+    _plant(planted)
+    _train(planted)
+    planted.photos(80, "ant", looks="bee")
+    _train(planted)
+    with planted.database.begin() as session:
+        registry.publish(session, registry.find(session, planted.classifier_id, 0))
+
+    over = _train(planted, reason="command")
+
+    assert over.progress["published"] is True
+    assert planted.current().version == 3
+
+
 def test_a_candidate_faces_the_model_that_became_current_meanwhile(planted: Any) -> None:
     _plant(planted)
     _train(planted)

@@ -55,3 +55,4 @@ def test_an_archived_label_is_no_answer(
     found = _classify(workplace, settings, tmp_path, capsys)
 
     assert [name for name, _ in found["top"]] == ["blue"]
+    assert (found["label"], found["voice"]) == ("blue", "unknown")

@@ -123,7 +123,7 @@ function deeds(version) {
   const buttons = [];
   if (!isAdmin) return buttons;
   if (version.state === "candidate") {
-    buttons.push(deed(`Publish v${number}`, `/promote ${number}`, "good"), deed("Put aside", `/discard ${number}`, "danger"));
+    buttons.push(deed(`Publish v${number} anyway`, `/promote ${number}`), deed("Put aside", `/discard ${number}`, "danger"));
   } else if (version.state === "current") {
     const isFirst = !found.some((one) => one.state === "retired" && one.kind !== "backbone" && one.version < number);
     if (!isFirst) buttons.push(deed("Go back to the version before", "/rollback"));
