@@ -112,13 +112,15 @@ def keep(session: Session, photo: Photo, *, person_id: int | None, votes_needed:
 
 
 def relabel(session: Session, photo: Photo, label: Label, *, person_id: int | None, votes_needed: float) -> Act:
-    """An admin's vote for another label. person_id None: from the command line, as the local person who imports.
+    """An admin's vote for another label; for the photo's own, it is kept. person_id None: from the command line, as the local person who imports.
 
     Raises ReviewError.
     """
     _must_be_here(photo)
     if label.classifier_id != photo.classifier_id or label.archived_at is not None:
         raise ReviewError(f"{label.name} is no label in use here.")
+    if label.id == photo.label_id:
+        return keep(session, photo, person_id=person_id, votes_needed=votes_needed)
     facts = {"before_id": photo.label_id, "label_id": label.id}
     facts |= ballots.cast(session, photo, label, person_id, votes_needed)
     return _record(session, "relabel", photo, person_id, facts)

@@ -1,6 +1,6 @@
 """A candidate: a head fitted to embeddings, calibrated and examined; and what the current model says beside it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,7 +76,11 @@ def make(data: Dataset, embeddings: Floats, recipe: Recipe, by: Taught | None = 
         distances = by.distances
     distances = np.concatenate([distances, fitted.head.distance(embeddings[data.is_exam][known])])
     # A fifth of few photos proves little: what the cross-validation says of the lessons counts as well.
-    calibrated = calibrate.calibrate(*evidence, distances, recipe.calibration)
+    numbers = recipe.calibration
+    if _has_single(truth, groups):
+        # Nobody could ask for a second photo of that label: nothing unproven may sound as if it would be told apart.
+        numbers = replace(numbers, unproven_sure=calibrate.HIGHEST)
+    calibrated = calibrate.calibrate(*evidence, distances, numbers)
     logits, asked, how = exam_logits, exam_rows, "exam"
     right = exam_truth
     if judge.is_too_small(exam_truth, taught) and len(unseen[1]) > len(exam_truth):
@@ -88,6 +92,12 @@ def make(data: Dataset, embeddings: Floats, recipe: Recipe, by: Taught | None = 
     return Candidate(
         fitted.head, taught, calibrated, fitted.weight_decay, exam, right, answers, chances, asked, exam_answers
     )
+
+
+def _has_single(truth: Ints, groups: Ints) -> bool:
+    """Whether all lesson photos of some label are one picture."""
+    pairs = np.unique(np.stack([truth, groups]), axis=1)
+    return bool(np.bincount(pairs[0]).min() < 2)
 
 
 def _joined(one: tuple[Floats, Ints], other: tuple[Floats, Ints]) -> tuple[Floats, Ints]:

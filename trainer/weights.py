@@ -25,7 +25,8 @@ def find(settings: Settings) -> Path:
     """
     if settings.weights is not None:
         if not settings.weights.is_file():
-            raise WeightsError(f"SNAPLABEL_WEIGHTS names {settings.weights}, and there is no such file.")
+            why = "which is a folder; name the file in it" if settings.weights.is_dir() else "and there is no such file"
+            raise WeightsError(f"SNAPLABEL_WEIGHTS names {settings.weights}, {why}.")
         if settings.weights.suffix not in (".safetensors", ".pth"):
             raise WeightsError(f"SNAPLABEL_WEIGHTS must be a .safetensors or .pth file, not {settings.weights.name}.")
         return settings.weights

@@ -245,6 +245,16 @@ def test_a_relabelled_photo_is_done(table: Table) -> None:
     assert table.offered() == []
 
 
+def test_a_photo_relabelled_to_what_it_is_already_is_kept(table: Table) -> None:
+    photo = table.photo()
+    before = table.votes(photo)
+
+    act = table.relabel(photo, "cat")
+
+    assert act.verb == "keep"
+    assert table.votes(photo) == before
+
+
 def test_from_the_command_line_the_local_person_votes(table: Table) -> None:
     photo = table.photo()
 

@@ -9,6 +9,7 @@ from demo import shirts
 from snaplabel import images, labels, people, photos
 from snaplabel.database import Database, now
 from trainer import candidate, dataset, fit
+from trainer.calibrate import HIGHEST
 from trainer.dataset import Dataset
 from trainer.recipe import Recipe
 
@@ -69,6 +70,25 @@ def test_a_label_with_one_photo_is_learnt_beside_others_and_never_asked() -> Non
 
     assert found.exam.recall == {"ant": (3, 3), "bee": (3, 3)}
     assert found.head.logits(vectors[-1:].astype(np.float32)).argmax() == 2
+
+
+def _with_a_single(photos: int) -> float:
+    """From which probability on a model is sure that knows two easy labels, so many photos each, and one wasp."""
+    rng = np.random.default_rng(0)
+    truth = np.append(np.arange(2 * photos) % 2, 2)
+    rows = np.arange(len(truth))
+    vectors = np.eye(3, 16, dtype=np.float32)[truth] + 0.05 * rng.normal(size=(len(truth), 16)).astype(np.float32)
+    names = ((1, "ant"), (2, "bee"), (3, "wasp"))
+    data = Dataset(names, rows, ("",) * len(rows), truth, rows, np.zeros(len(rows), np.bool_), "")
+    return candidate.make(data, vectors, RECIPE).calibrated.sure_at
+
+
+def test_few_photos_beside_a_label_with_a_single_one_make_nothing_sure() -> None:
+    assert _with_a_single(photos=6) == HIGHEST
+
+
+def test_what_many_photos_prove_a_new_label_with_a_single_one_does_not_take_away() -> None:
+    assert _with_a_single(photos=60) < HIGHEST
 
 
 def test_the_same_picture_over_and_over_breaks_nothing() -> None:
