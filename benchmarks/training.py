@@ -2,8 +2,8 @@
 
     python benchmarks/training.py [--sets SETS] [--seeds 0,1,2] [--full SETS] [--twenty SETS] [--peer PYTHON]
 
-Ours: from files on disk to a published model, in an installation whose backbone is there (the weights were read and the
-graph was exported once, as fastai's were imported): import, embeddings, head, exam, version. Then test/ is asked. With
+Ours: from files on disk to a published model, in an installation that has looked at a photo before (the weights were
+read, the graph was exported and compiled once): import, embeddings, head, exam, version. Then test/ is asked. With
 --full the whole network is taught as well. fastai: `fine_tune(4)`, and with --twenty `fine_tune(20)`, in an environment
 of its own, which is made from benchmarks/peers/fastai.txt unless --peer names its python. Both read the same files;
 only the training is timed, and neither side's imports are. A seed shuffles the files, so that another fifth is kept for
@@ -66,18 +66,20 @@ def main() -> None:
 
 
 def _installation(folder: Path) -> Path:
-    """A home with a migrated database and the pretrained backbone, to be copied for each run."""
+    """A home with a migrated database and the pretrained backbone, loaded once, to be copied for each run."""
     home = folder / "ready"
     settings = common.settings(home, WEIGHTS=str(common.weights()))
     from snaplabel import home as homes
     from snaplabel import people
     from trainer import backbone
     from trainer.recipe import Recipe
+    from worker import runtimes
 
     with homes.opened(settings) as (database, store):
         with database.begin() as session:
             classifier_id = people.make_classifier(session).id
-        backbone.ensure(database, store, settings, classifier_id, print, Recipe())
+        model = backbone.ensure(database, store, settings, classifier_id, print, Recipe())
+        runtimes.load(store, model.backbone, settings.home)
     return home
 
 
