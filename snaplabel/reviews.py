@@ -112,7 +112,8 @@ def keep(session: Session, photo: Photo, *, person_id: int | None, votes_needed:
 
 
 def relabel(session: Session, photo: Photo, label: Label, *, person_id: int | None, votes_needed: float) -> Act:
-    """An admin's vote for another label; for the photo's own, it is kept. person_id None: from the command line, as the local person who imports.
+    """An admin's vote for another label; given the one that it has, the photo is kept. person_id None: from the command
+    line, as the local person who imports.
 
     Raises ReviewError.
     """
