@@ -174,7 +174,7 @@ def _decide(
     learn: Ints,
     hold_out: Ints,
 ) -> Decision:
-    """The exam's decision, unless the current backbone does better on all photos that neither was taught with.
+    """The exam's decision, unless the current backbone does as well on all photos that neither was taught with.
 
     vectors: float32 (N, dimension), of `data` by the current backbone.
     """
@@ -193,9 +193,10 @@ def _decide(
         int((answers != data.truth[hold_out]).sum() + (on_exam != exam.truth).sum())
         for answers, on_exam in zip(said, (old, found.exam_answers), strict=True)
     ]
-    if wrong[0] < wrong[1]:
+    if wrong[0] <= wrong[1]:
+        how = "better" if wrong[0] < wrong[1] else "as well"
         verdict = (
-            f"The network as it was does better: of {len(hold_out) + len(exam)} photos that neither was taught with it "
+            f"The network as it was does {how}: of {len(hold_out) + len(exam)} photos that neither was taught with it "
             f"gets {wrong[0]} wrong, the newly taught one {wrong[1]}."
         )
         return replace(decision, publish=False, verdict=verdict)
