@@ -69,7 +69,7 @@ def test_an_admin_publishes_a_refused_version_and_the_page_says_so(chromium: Bro
     page.run("location.hash = 'models/3'")
     page.wait_for("document.querySelector('#version .choices button')")
 
-    page.run("document.querySelector('#version .choices button.good').click()")
+    page.run("document.querySelector('#version .choices button').click()")
 
     page.wait_for("document.querySelector('#notice').textContent.startsWith('v3 is live')")
     page.wait_for("document.querySelector('#version .pill.current')")
