@@ -179,12 +179,12 @@ def _decide(talk: Talk, argument: str, *, publish: bool) -> None:
     try:
         if not number.isdecimal():
             raise ModelError("Say which version: /models lists them.")
+        decide = registry.promote if publish else registry.discard
+        model = decide(talk.session, talk.classifier_id, int(number[:9]))
         if publish:
-            model = registry.promote(talk.session, talk.classifier_id, int(number[:9]))
             talk.note("promote", version=model.version)
             talk.say(Reply(f"v{model.version} is live", "An admin published it.", mood="sure"))
         else:
-            model = registry.discard(talk.session, talk.classifier_id, int(number[:9]))
             talk.note("discard", version=model.version)
             talk.say(Reply(f"v{model.version} is put aside", "/models still lists it.", mood="unknown"))
     except ModelError as error:

@@ -65,10 +65,9 @@ def seen(session: Session, photo_id: int) -> list[Seen]:
 
 def _as_now(session: Session, prediction: Prediction, version: int) -> Seen:
     """What a model said, under the labels of now."""
-    known = {label_id: labels.in_use(session, label_id) for label_id, _ in prediction.top}
-    now = {label_id: (label.id, label.name) if label is not None else None for label_id, label in known.items()}
-    voice, top = voices.as_now(prediction.voice, [(n, chance) for n, chance in prediction.top], now)
-    return Seen(tuple((label_id, name, chance) for (label_id, name), chance in top), voice, version)
+    now = {label_id: labels.in_use(session, label_id) for label_id, _ in prediction.top}
+    voice, top = voices.as_now(prediction.voice, prediction.top, now)
+    return Seen(tuple((label.id, label.name, chance) for label, chance in top), voice, version)
 
 
 def photo(session: Session, settings: Settings, message: Message) -> Reply:

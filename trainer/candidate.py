@@ -9,7 +9,7 @@ from snaplabel.heads import Floats, Head
 from snaplabel.registry import Card, Exam
 from snaplabel.store import Store
 from snaplabel.tables import Model
-from trainer import calibrate, fit, judge
+from trainer import calibrate, fit, judge, leftout
 from trainer.calibrate import Calibrated
 from trainer.dataset import Dataset, Ints
 from trainer.recipe import Recipe
@@ -77,7 +77,7 @@ def make(data: Dataset, embeddings: Floats, recipe: Recipe, by: Taught | None = 
     distances = np.concatenate([distances, fitted.head.distance(embeddings[data.is_exam][known])])
     # A fifth of few photos proves little: what the cross-validation says of the lessons counts as well.
     numbers = recipe.calibration
-    if _has_single(truth, groups):
+    if leftout.is_alone(truth, groups).any():
         # Nobody could ask for a second photo of that label: nothing unproven may sound as if it would be told apart.
         numbers = replace(numbers, unproven_sure=calibrate.HIGHEST)
     calibrated = calibrate.calibrate(*evidence, distances, numbers)
@@ -92,12 +92,6 @@ def make(data: Dataset, embeddings: Floats, recipe: Recipe, by: Taught | None = 
     return Candidate(
         fitted.head, taught, calibrated, fitted.weight_decay, exam, right, answers, chances, asked, exam_answers
     )
-
-
-def _has_single(truth: Ints, groups: Ints) -> bool:
-    """Whether all lesson photos of some label are one picture."""
-    pairs = np.unique(np.stack([truth, groups]), axis=1)
-    return bool(np.bincount(pairs[0]).min() < 2)
 
 
 def _joined(one: tuple[Floats, Ints], other: tuple[Floats, Ints]) -> tuple[Floats, Ints]:

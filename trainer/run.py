@@ -167,10 +167,12 @@ def _made_before(context: Context, run: TrainingRun, here: Material) -> Model | 
         return here.current if run.kind == "refit" or _is_idle(run, here.current) else None
     if run.kind != "refit":
         return None
-    query = select(Model).where(Model.parent_id == here.current.id, Model.state.in_(("candidate", "discarded")))
-    query = query.where(Model.backbone == here.current.backbone).order_by(Model.version.desc())
+    beside = Model.parent_id == here.current.id, Model.backbone == here.current.backbone
+    refused = Model.state.in_(("candidate", "discarded"))
+    same = Model.card["fingerprint"].as_string() == here.data.fingerprint
+    query = select(Model).where(*beside, refused, same).order_by(Model.version.desc()).limit(1)
     with context.database.read() as session:
-        return next((model for model in session.scalars(query) if is_known(model, here.data)), None)
+        return session.scalar(query)
 
 
 def _stay(context: Context, run: TrainingRun, progress: Progress, current: Model, same: Model, started: float) -> None:

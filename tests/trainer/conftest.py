@@ -1,21 +1,22 @@
 """A classifier with photos that have no pixels: each photo's embedding is drawn around its label's direction."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from snaplabel import backbones, heads, labels, people, registry
+from snaplabel import backbones, heads, labels, people, registry, trainings
 from snaplabel.backbones import BackboneCard, Preparation
 from snaplabel.database import Database, now
 from snaplabel.heads import Head
 from snaplabel.registry import Card
 from snaplabel.settings import Settings
 from snaplabel.store import Store
-from snaplabel.tables import Embedding, Model, Photo
+from snaplabel.tables import Embedding, Model, Photo, TrainingRun
+from trainer import run
 from trainer.run import Context
 
 BACKBONE = "tiny-000000000000"
@@ -96,7 +97,15 @@ class Planted:
         on_done(len(photo_ids))
 
     def context(self, **changes: Any) -> Context:
-        return Context(self.database, self.store, self.settings, **{"embed": self.embed, **changes})
+        return replace(Context(self.database, self.store, self.settings, self.embed), **changes)
+
+    def refit(self, reason: str = "corrections", **changes: Any) -> TrainingRun:
+        """A training of the head, over; changes: of its context."""
+        with self.database.begin() as session:
+            run_id = trainings.ask(session, self.classifier_id, "refit", reason).id
+        run.execute(self.context(**changes), run_id)
+        with self.database.read() as session:
+            return session.get_one(TrainingRun, run_id)
 
     def current(self) -> Model:
         with self.database.read() as session:

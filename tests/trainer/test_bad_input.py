@@ -9,20 +9,15 @@ import numpy as np
 import pytest
 from sqlalchemy import insert
 
-from snaplabel import heads, labels, trainings
+from snaplabel import heads, labels
 from snaplabel.errors import ModelError
 from snaplabel.registry import Card
 from snaplabel.tables import Label, Photo, TrainingRun
-from trainer import run
 from trainer.recipe import Recipe
 
 
 def _train(planted: Any, **changes: Any) -> TrainingRun:
-    with planted.database.begin() as session:
-        run_id = int(trainings.ask(session, planted.classifier_id, "refit", "command").id)
-    run.execute(replace(planted.context(), **changes), run_id)
-    with planted.database.read() as session:
-        return session.get_one(TrainingRun, run_id)  # type: ignore[no-any-return]
+    return planted.refit("command", **changes)  # type: ignore[no-any-return]
 
 
 def _plant(planted: Any) -> None:

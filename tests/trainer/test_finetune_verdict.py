@@ -8,7 +8,7 @@ import pytest
 from snaplabel import backbones, trainings
 from snaplabel.backbones import BackboneCard, Preparation
 from tests.trainer.conftest import BACKBONE, DIMENSION
-from trainer import dataset, finetune, run
+from trainer import dataset, finetune
 from trainer.finetune import Made
 from trainer.job import Job, Outcome
 from trainer.material import gather
@@ -38,19 +38,13 @@ def _step(planted: Any) -> Step:
     return finetune.step(context, asked, progress, here, Made(Job("teach", BACKBONE, data, context.recipe), outcome))
 
 
-def _refitted(planted: Any) -> None:
-    with planted.database.begin() as session:
-        run_id = trainings.ask(session, planted.classifier_id, "refit", "command").id
-    run.execute(planted.context(), run_id)
-
-
 @pytest.mark.parametrize(("looks", "publish"), [("ant", True), ("bee", False)])
 def test_a_taught_network_must_do_better_than_the_one_that_answers(planted: Any, looks: str, publish: bool) -> None:
     for label in ("ant", "bee"):
         planted.photos(20, label)
         planted.photos(5, label, split="exam")
     planted.photos(10, "bee", split="exam", looks=looks)  # To the network as it was.
-    _refitted(planted)
+    planted.refit()
 
     decision = _step(planted).decision
 

@@ -9,22 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snaplabel import labels, people, registry, reports, trainings
+from snaplabel import labels, people, registry, reports
 from snaplabel.database import now
 from snaplabel.registry import Card
 from snaplabel.reports import Report
 from snaplabel.tables import Chat, Message, Photo
-from trainer import candidate, dataset, run
+from trainer import candidate, dataset
 from trainer.dataset import Dataset
 from trainer.recipe import Recipe
 
 
 def _train(planted: Any, reason: str = "corrections") -> Report:
     """Refit, and read the report of what came of it."""
-    with planted.database.begin() as session:
-        run_id = trainings.ask(session, planted.classifier_id, "refit", reason).id
-    run.execute(planted.context(), run_id)
-    found = reports.load(planted.store, run_id)
+    found = reports.load(planted.store, planted.refit(reason).id)
     assert found is not None
     return found
 
@@ -263,9 +260,7 @@ def test_a_backbone_has_an_empty_report(planted: Any) -> None:
 def test_a_training_that_learnt_nothing_new_leaves_the_report_of_its_version(planted: Any) -> None:
     _plant(planted)
     made = _train(planted)
-    with planted.database.begin() as session:
-        idle = trainings.ask(session, planted.classifier_id, "refit", "command").id
-    run.execute(planted.context(), idle)
+    idle = planted.refit("command").id
 
     with planted.database.read() as session:
         assert reports.of(session, planted.store, planted.current()) == made

@@ -27,10 +27,8 @@ def _row(planted: Any, run_id: int) -> TrainingRun:
         return session.get_one(TrainingRun, run_id)  # type: ignore[no-any-return]
 
 
-def _train(planted: Any, **options: Any) -> TrainingRun:
-    run_id = _ask(planted, **options)
-    run.execute(planted.context(), run_id)
-    return _row(planted, run_id)
+def _train(planted: Any, reason: str = "corrections") -> TrainingRun:
+    return planted.refit(reason)  # type: ignore[no-any-return]
 
 
 def _plant(planted: Any) -> None:

@@ -8,20 +8,17 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from snaplabel import reviews, trainings
+from snaplabel import reviews
 from snaplabel.database import now
 from snaplabel.tables import Embedding, Model, Photo, Suspect
 from tests.trainer.conftest import DIMENSION, Planted
 from trainer import fit, leftout, suspects
 from trainer.dataset import Dataset
-from trainer.run import execute
 from trainer.suspects import Found, Space
 
 
 def _train(planted: Planted) -> None:
-    with planted.database.begin() as session:
-        run_id = trainings.ask(session, planted.classifier_id, "refit", "cli").id
-    execute(planted.context(), run_id)
+    planted.refit("cli")
 
 
 def _suspects(planted: Planted) -> list[Suspect]:
