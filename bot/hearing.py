@@ -42,8 +42,10 @@ class Ear:
     async def wait(self, heard: int, at_most_s: float) -> None:
         """Until more was heard than this, or the time is over."""
         if self.heard == heard:
+            # Not wait_for: until Python 3.12 it forgets a cancellation that comes together with the news.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), at_most_s)
+                async with asyncio.timeout(at_most_s):
+                    await self._news.wait()
 
     def _listen(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
         changes: Changes | None = None

@@ -40,7 +40,7 @@ def _meanwhile(database: Database, act: Callable[[Session], object]) -> threadin
         with database.begin() as session:
             act(session)
 
-    thread = threading.Thread(target=transact)
+    thread = threading.Thread(target=transact, daemon=True)
     thread.start()
     waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     with database.engine.connect() as connection:

@@ -77,6 +77,28 @@ def test_an_ear_hears_a_commit_and_a_wait_ends_without_one(database: Database) -
     assert after > before
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_a_loop_that_is_cancelled_while_it_hears_news_ends(database: Database, turns: int) -> None:
+    """One that went on would keep the bot from stopping."""
+    ear = hearing.Ear(database)
+
+    async def follow() -> None:
+        while True:
+            await ear.wait(ear.heard, 60.0)
+
+    async def hear() -> bool:
+        following = asyncio.create_task(follow())
+        await asyncio.sleep(0.01)
+        ear.tell()
+        for _ in range(turns):  # How far the news has come.
+            await asyncio.sleep(0)
+        following.cancel()
+        await asyncio.wait([following], timeout=1.0)
+        return following.done()
+
+    assert asyncio.run(hear())
+
+
 def write(database: Database) -> None:
     with database.begin() as session:
         session.add(Classifier(name="birds"))

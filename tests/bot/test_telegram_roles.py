@@ -39,7 +39,7 @@ class Place:
         self.database = Database(self.settings.database)
         with self.database.begin() as session:
             people.make_classifier(session)
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._up = threading.Event()
         self._thread.start()
         assert self._up.wait(30)
@@ -60,6 +60,7 @@ class Place:
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(30)
+        assert not self._thread.is_alive(), "the bot did not stop"
         self.database.close()
 
     def says(self, who: User, text: str, group: Group | None = None) -> str:

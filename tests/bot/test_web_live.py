@@ -76,7 +76,7 @@ class TestEvents:
 
         with served(settings) as alone:
             with alone.member() as member:
-                watcher = threading.Thread(target=watch, args=(alone.url, member.cookies))
+                watcher = threading.Thread(target=watch, args=(alone.url, member.cookies), daemon=True)
                 watcher.start()
             assert opened.wait(5)
             began = time.monotonic()

@@ -178,7 +178,7 @@ def served(settings: Settings, *, looks_for_s: float = 0.05) -> Iterator[Served]
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(run())
 
-    thread = threading.Thread(target=serve, name="web chat")
+    thread = threading.Thread(target=serve, name="web chat", daemon=True)
     thread.start()
     try:
         eventually(lambda: webs and webs[0].port)

@@ -24,7 +24,7 @@ def test_a_bell_that_lies_unheard_is_not_rung_again(house: Settings) -> None:
     app = queue.connect(house)
     bell = queue.Bell(app)
 
-    threads = [threading.Thread(target=bell.ring, args=("classify.photo", n)) for n in range(20)]
+    threads = [threading.Thread(target=bell.ring, args=("classify.photo", n), daemon=True) for n in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -60,7 +60,7 @@ def test_many_at_once_get_their_own_photo_each() -> None:
         found[seed] = room.prepare(photo(seed))
 
     with darkroom() as room:
-        threads = [threading.Thread(target=develop, args=(seed,)) for seed in range(12)]
+        threads = [threading.Thread(target=develop, args=(seed,), daemon=True) for seed in range(12)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -188,7 +188,7 @@ def test_threads_of_one_process_take_turns_at_writing(database: Database) -> Non
             with database.begin() as session:
                 people.person(session, "test", f"{name}-{n}", "")
 
-    threads = [threading.Thread(target=write, args=(name,)) for name in range(8)]
+    threads = [threading.Thread(target=write, args=(name,), daemon=True) for name in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

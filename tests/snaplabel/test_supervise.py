@@ -37,7 +37,7 @@ def _program(code: str, diary: Path, name: str, grace_s: float = 5.0) -> Program
 
 @contextmanager
 def _running(supervisor: Supervisor) -> Iterator[threading.Thread]:
-    thread = threading.Thread(target=supervisor.run)
+    thread = threading.Thread(target=supervisor.run, daemon=True)
     thread.start()
     try:
         yield thread

@@ -126,7 +126,8 @@ def test_two_processes_at_once_make_one_version(
     classifier_id = _classifier(database)
     card = backbone.start(database, store, given, print, RECIPE)
     threads = [
-        threading.Thread(target=backbone._register, args=(database, store, classifier_id, card)) for _ in range(4)
+        threading.Thread(target=backbone._register, args=(database, store, classifier_id, card), daemon=True)
+        for _ in range(4)
     ]
 
     for thread in threads:

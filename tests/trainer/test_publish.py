@@ -61,7 +61,7 @@ def test_two_trainings_that_end_at_once_become_two_versions(planted: Any) -> Non
         except BaseException as error:
             troubles.append(error)
 
-    threads = [threading.Thread(target=register, args=(step,)) for step in steps]
+    threads = [threading.Thread(target=register, args=(step,), daemon=True) for step in steps]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -218,7 +218,7 @@ def test_a_slow_look_keeps_its_lease_and_a_dead_one_loses_it(workplace: Workplac
     turn = slow.take()
     assert turn is not None
     first, stop = _messages(workplace)[turn.photo_id].queued_at, threading.Event()
-    keeper = threading.Thread(target=slow.keep, args=(stop,))
+    keeper = threading.Thread(target=slow.keep, args=(stop,), daemon=True)
 
     keeper.start()
     deadline = time.monotonic() + 20

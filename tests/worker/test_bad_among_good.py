@@ -18,7 +18,7 @@ def test_one_damaged_photo_fails_alone_among_good_ones(workplace: Workplace) -> 
         row = session.get_one(Photo, bad)
         workplace.store.put(photo_key(row.sha256), b"\xff\xd8\xff not a photo any more")
     order = (*good[:3], bad, *good[3:])
-    threads = [threading.Thread(target=classify.classify, args=(workplace.context, n)) for n in order]
+    threads = [threading.Thread(target=classify.classify, args=(workplace.context, n), daemon=True) for n in order]
 
     for thread in threads:
         thread.start()

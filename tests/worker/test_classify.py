@@ -121,7 +121,9 @@ def test_who_was_held_up_does_not_put_an_older_model_s_word_after_the_answer(wor
     workplace.publish("red", "blue")
     photo = workplace.photo(coloured(250, 10, 10))
     slow = SlowEngine(workplace)
-    held_up = threading.Thread(target=classify.classify, args=(replace(workplace.context, engine=slow), photo))
+    held_up = threading.Thread(
+        target=classify.classify, args=(replace(workplace.context, engine=slow), photo), daemon=True
+    )
     held_up.start()
     slow.has_begun.wait(10)
 
@@ -170,7 +172,7 @@ def test_the_batcher_answers_everyone_with_their_own_photo() -> None:
         except ValueError as error:
             found[number] = str(error)
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(40)]
+    threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(40)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -52,7 +52,8 @@ class Live:
             yield "retry: 2000\nevent: hello\ndata: {}\n\n"
             while True:
                 try:
-                    line = await asyncio.wait_for(page.get(), HEARTBEAT_S)
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        line = await page.get()
                 except TimeoutError:
                     line = ": still here\n\n"
                 if line is None:
