@@ -1,6 +1,6 @@
 # The trainer, and the worker on GPUs: both need torch.
 FROM python:3.11-slim
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 SNAPLABEL_HOME=/data TORCH_HOME=/data/torch MPLCONFIGDIR=/tmp
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 SNAPLABEL_HOME=/data MPLCONFIGDIR=/tmp
 RUN useradd --system --uid 10001 --no-create-home snaplabel && install -d -o 10001 -g 10001 -m 700 /data
 WORKDIR /app
 # Where torch comes from: empty takes the usual one, with CUDA; the address of PyTorch's CPU index saves 4 GB.

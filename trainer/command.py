@@ -6,9 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from snaplabel import acts, people, trainings
+from snaplabel import acts, home, trainings
 from snaplabel.database import Database
-from snaplabel.errors import ModelError
 from snaplabel.settings import Settings
 from snaplabel.store import Store
 from snaplabel.tables import TrainingRun
@@ -33,15 +32,14 @@ def train(
     full: fine-tune the whole network; else only the head is refitted.
     embed(database, store, settings, photo ids, backbone version, on_done): makes and stores the embeddings of these
     photos, and tells on_done how many are done.
-    A training whose process died in the middle is gone on with. Raises AlreadyTraining, ModelError, StoreError.
+    A training whose process died in the middle is gone on with. Raises AlreadyTraining, StoreError, and SnaplabelError
+    for a classifier that is not there.
     """
     out = console or Console()
     database, store = Database(settings.database), Store(settings.store)
     try:
         with database.read() as session:
-            found = people.classifier(session, classifier)
-        if found is None:
-            raise ModelError(f"There is no classifier called {classifier}. `snaplabel import DIR` makes it.")
+            found = home.classifier(session, classifier)
         made = recipe or Recipe()
 
         def warn(sentence: str) -> None:

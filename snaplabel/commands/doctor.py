@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from snaplabel import architectures, hidden, output, redis_server
 from snaplabel.errors import DatabaseError, SettingsError, SnaplabelError
@@ -175,8 +174,9 @@ def _weights(settings: Settings) -> Finding:
         return Finding("weights", str(error), "Set SNAPLABEL_BACKBONE to one of torchvision's names, or leave it out.")
     if settings.weights is not None:
         if not settings.weights.is_file():
-            problem = "SNAPLABEL_WEIGHTS must name a .safetensors or .pth file."
-            return Finding("weights", f"there is no {settings.weights}", problem)
+            is_folder = settings.weights.is_dir()
+            finding = f"{settings.weights} is a folder" if is_folder else f"there is no {settings.weights}"
+            return Finding("weights", finding, "SNAPLABEL_WEIGHTS must name a .safetensors or .pth file.")
         if trouble := architectures.trouble(settings.weights):
             problem = "SNAPLABEL_WEIGHTS must name a .safetensors or .pth file that holds weights."
             return Finding("weights", trouble, problem)
@@ -185,8 +185,7 @@ def _weights(settings: Settings) -> Finding:
             problem = f"`snaplabel train --full --classifier {names[0]}` takes them up; until then it goes on without."
             return Finding("weights", f"{sentence}; {' and '.join(names)} was taught before they were given", problem)
         return Finding("weights", sentence)
-    cached = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub" / "checkpoints"
-    if any(cached.glob(f"{settings.backbone}-*")):
+    if any((settings.home / "downloads").glob(f"{settings.backbone}-*.pth")):
         return Finding("weights", f"{settings.backbone}, downloaded before")
     return Finding("weights", f"{settings.backbone}; downloaded at the first start")
 

@@ -141,6 +141,20 @@ def test_chats_without_an_admin_are_a_problem(settings: Settings) -> None:
     assert "admins" in _problems(replace(chats, admins=("telegram:7", "discrod:8")))
 
 
+def test_it_says_where_the_weights_come_from(settings: Settings) -> None:
+    def said(settings: Settings) -> str:
+        return next(finding.sentence for finding in doctor.examine(settings) if finding.part == "weights")
+
+    downloads = settings.home / "downloads"
+    downloads.mkdir(parents=True)
+    before = said(settings)
+    (downloads / f"{settings.backbone}-7ebf99e0.pth").write_bytes(b"")
+
+    assert "at the first start" in before
+    assert "downloaded before" in said(settings)
+    assert "is a folder" in said(replace(settings, weights=downloads))
+
+
 @pytest.mark.parametrize(
     ("part", "change"),
     [
