@@ -174,7 +174,7 @@ def _decide(
     learn: Ints,
     hold_out: Ints,
 ) -> Decision:
-    """The exam's decision, unless the current backbone does as well on all photos that neither was taught with.
+    """The exam's decision, unless the new backbone is not proven better on all photos that neither was taught with.
 
     vectors: float32 (N, dimension), of `data` by the current backbone.
     """
@@ -189,15 +189,14 @@ def _decide(
     before = fit.fit(vectors[learn], lessons, data.groups[learn], recipe.refit, recipe.seed).head
     # Both heads know the same photos; neither network has seen those held out, nor the exam.
     said = known[before.logits(vectors[hold_out]).argmax(axis=1)], found.taught[taught.logits.argmax(axis=1)]
-    wrong = [
-        int((answers != data.truth[hold_out]).sum() + (on_exam != exam.truth).sum())
+    was, now = (
+        np.concatenate([answers == data.truth[hold_out], on_exam == exam.truth])
         for answers, on_exam in zip(said, (old, found.exam_answers), strict=True)
-    ]
-    if wrong[0] <= wrong[1]:
-        how = "better" if wrong[0] < wrong[1] else "as well"
+    )
+    if decision.publish and not judge.is_proven_better(was, now):
         verdict = (
-            f"The network as it was does {how}: of {len(hold_out) + len(exam)} photos that neither was taught with it "
-            f"gets {wrong[0]} wrong, the newly taught one {wrong[1]}."
+            f"Not better beyond chance: of {len(was)} photos that neither was taught with the network as it was gets "
+            f"{int((~was).sum())} wrong, the newly taught one {int((~now).sum())}."
         )
         return replace(decision, publish=False, verdict=verdict)
     return decision

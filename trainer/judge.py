@@ -13,6 +13,8 @@ from trainer.dataset import Bools, Ints
 
 # One-sided exact tests: a candidate is refused when its loss would come about by chance less often than this.
 WORSE = 0.05
+# A newly taught network costs a look at every photo: it is the gain that must come about by chance less often.
+BETTER = 0.05
 # A label whose right answers at least halve is looked at more sternly: four broken and none mended are enough.
 COLLAPSED = 0.1
 # Fewer exam photos say so little that cross-validation on the lesson side is shown in their place.
@@ -111,13 +113,21 @@ def is_too_small(exam_truth: Ints, taught: Ints) -> bool:
     return len(exam_truth) < FEW_EXAM_PHOTOS or not np.isin(taught, exam_truth).all()
 
 
-def chance_of(broken: int, fixed: int) -> float:
-    """Probability of at least so many broken among the photos whose answer turned, if turning either way were equal.
+def chance_of(one_way: int, other_way: int) -> float:
+    """Probability that at least so many of the photos whose answer turned do so one way, if both ways were equal.
 
     McNemar's exact test, one-sided.
     """
-    turned = broken + fixed
-    return float(sum(comb(turned, n) for n in range(broken, turned + 1)) / 2**turned)
+    turned = one_way + other_way
+    return float(sum(comb(turned, n) for n in range(one_way, turned + 1)) / 2**turned)
+
+
+def is_proven_better(was: Bools, now: Bools) -> bool:
+    """Whether more photos came right than went wrong beyond chance: what it takes to exchange a network.
+
+    was, now: (N,), which of the same photos the old and the new one answer right; neither was taught with them.
+    """
+    return chance_of(int((now & ~was).sum()), int((was & ~now).sum())) < BETTER
 
 
 def gain(fixed: int, broken: int, asked: int, z: float = 1.96) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""What becomes of a taught network: it answers only if it does better on photos that neither was taught with."""
+"""What becomes of a taught network: it answers only if it is proven better on photos that neither was taught with."""
 
 from typing import Any
 
@@ -38,12 +38,14 @@ def _step(planted: Any) -> Step:
     return finetune.step(context, asked, progress, here, Made(Job("teach", BACKBONE, data, context.recipe), outcome))
 
 
-@pytest.mark.parametrize(("looks", "publish"), [("ant", True), ("bee", False)])
-def test_a_taught_network_must_do_better_than_the_one_that_answers(planted: Any, looks: str, publish: bool) -> None:
+@pytest.mark.parametrize(("mistaken", "publish"), [(10, True), (3, False), (0, False)])
+def test_a_taught_network_must_be_proven_better_than_the_one_that_answers(
+    planted: Any, mistaken: int, publish: bool
+) -> None:
     for label in ("ant", "bee"):
         planted.photos(20, label)
         planted.photos(5, label, split="exam")
-    planted.photos(10, "bee", split="exam", looks=looks)  # To the network as it was.
+    planted.photos(mistaken, "bee", split="exam", looks="ant")  # To the network as it was.
     planted.refit()
 
     decision = _step(planted).decision
@@ -51,6 +53,6 @@ def test_a_taught_network_must_do_better_than_the_one_that_answers(planted: Any,
     assert decision.publish is publish
     if not publish:
         assert decision.verdict == (
-            "The network as it was does as well: of 40 photos that neither was taught with it gets 0 wrong, "
-            "the newly taught one 0."
+            f"Not better beyond chance: of {30 + mistaken} photos that neither was taught with the network as it was "
+            f"gets {mistaken} wrong, the newly taught one 0."
         )

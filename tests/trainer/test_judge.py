@@ -185,6 +185,17 @@ def test_a_candidate_that_forgot_a_label_of_the_current_model_is_refused() -> No
     assert "Only exam photos so far, so not learnt: wasp." in found.verdict
 
 
+@pytest.mark.parametrize(
+    ("fixed", "broken", "proven"),
+    [(0, 0, False), (4, 0, False), (5, 0, True), (6, 1, False), (9, 2, True), (9, 3, False), (2, 9, False)],
+)
+def test_a_network_is_proven_better_when_chance_would_rarely_do_as_much(fixed: int, broken: int, proven: bool) -> None:
+    was = np.array([False] * fixed + [True] * broken + [True] * 30 + [False] * 3)
+    now = np.array([True] * fixed + [False] * broken + [True] * 30 + [False] * 3)
+
+    assert judge.is_proven_better(was, now) is proven
+
+
 @pytest.mark.parametrize(("fixed", "broken"), [(0, 0), (3, 1), (1, 3), (12, 0)])
 def test_the_gain_is_what_was_seen_and_its_interval_holds_it(fixed: int, broken: int) -> None:
     seen, low, high = judge.gain(fixed, broken, 40)
