@@ -101,9 +101,12 @@ def _memory_bytes() -> float:
         return 4e9
 
 
-def batches(rows: Ints, size: int, rng: np.random.Generator) -> list[Ints]:
-    """The rows in random order, in batches of about `size` that differ by one photo at most."""
-    many = max(1, round(len(rows) / size))
+def batches(rows: Ints, size: int, least: int, rng: np.random.Generator) -> list[Ints]:
+    """The rows in random order, in batches of about `size` that differ by one photo at most.
+
+    least: as many batches at least, smaller ones, but of two photos: batch norms can't learn from one.
+    """
+    many = max(1, round(len(rows) / size), min(least, len(rows) // 2))
     return [np.asarray(part, np.int64) for part in np.array_split(rng.permutation(rows), many)]
 
 

@@ -47,19 +47,22 @@ class Calibration:
 class FineTune:
     """How the whole network is taught.
 
-    resize, crop: pixels; None: the backbone's own, and what its weights were trained with. learning_rate: the head's
-    and the last layers'; the first layers learn at `first_layers` times that. validation: share of the lesson side that
-    chooses the best epoch. patience: epochs without a better one after which it ends. again: up to so many lesson
-    photos the network is then taught once more from its beginning, with the held-out photos among the lessons; with
-    more, `absorb` epochs at a third of the rate follow, with the held-out ones. scale: least share of a photo that a
-    random crop shows. rotation: degrees either way. colour: brightness, contrast and saturation change by at most this
-    share.
+    batch_size: photos a step; fewer where an epoch would have less than `least_batches` steps. learning_rate: the
+    head's and the last layers'; the first layers learn at `first_layers` times that. least_rate: share of the rate
+    below which it never falls while there are no more than `again` lesson photos. resize, crop: pixels; None: the
+    backbone's own, and what its weights were trained with. validation: share of the lesson side that chooses the best
+    epoch. patience: epochs without a better one after which it ends. again: up to so many lesson photos the network is
+    then taught once more from its beginning, with the held-out photos among the lessons; with more, `absorb` epochs at
+    a third of the rate follow, with the held-out ones. scale: least share of a photo that a random crop shows.
+    rotation: degrees either way. colour: brightness, contrast and saturation change by at most this share.
     """
 
     epochs: int = 12
     batch_size: int = 16
+    least_batches: int = 12
     learning_rate: float = 6e-4
     first_layers: float = 0.3
+    least_rate: float = 0.4
     weight_decay: float = 0.01
     warm_up: float = 0.25
     label_smoothing: float = 0.1
@@ -82,6 +85,7 @@ PRETRAINED = FineTune()
 SCRATCH = FineTune(
     epochs=15,
     batch_size=32,
+    least_batches=1,
     learning_rate=3e-3,
     first_layers=1.0,
     weight_decay=0.05,
@@ -112,6 +116,11 @@ class Recipe:
 
 
 def taught_by(**numbers: float | None) -> Recipe:
-    """The usual recipe, but for these numbers of `FineTune`, whatever the network starts from; None: as usual."""
+    """The usual recipe, but for these numbers of `FineTune`, whatever the network starts from; None: as usual.
+
+    A batch size that somebody asks for is not made smaller.
+    """
     given: dict[str, Any] = {name: number for name, number in numbers.items() if number is not None}
+    if "batch_size" in given:
+        given.setdefault("least_batches", 1)
     return Recipe(fine_tune=replace(PRETRAINED, **given), scratch=replace(SCRATCH, **given))

@@ -82,7 +82,12 @@ def teach(
     network = _in_step(network, recipe, ranks)
     both = nn.ModuleDict({"network": network, "head": last}).to(where).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(_groups(network, last, recipe), weight_decay=recipe.weight_decay)
-    many = len(batches(lesson.learn, recipe.batch_size, np.random.default_rng(0)))
+
+    def shuffled(epoch: int) -> list[Ints]:
+        rng = np.random.default_rng((seed, epoch))
+        return batches(lesson.learn, recipe.batch_size, recipe.least_batches, rng)
+
+    many = len(shuffled(0))
     rates = [float(group["lr"]) for group in optimiser.param_groups]
     begin, best, best_state = 0, None, copy.deepcopy(network.state_dict())
     mark = _mark(lesson, recipe)
@@ -96,11 +101,11 @@ def teach(
             break
         started, total = time.monotonic(), torch.zeros(1, device=where)
         _set_mode(both, recipe)
-        for turn, rows in enumerate(batches(lesson.learn, recipe.batch_size, np.random.default_rng((seed, number)))):
+        for turn, rows in enumerate(shuffled(number)):
             share = (number + turn / many) / recipe.epochs
             on_batch(share)
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate * one_cycle(share, recipe.warm_up)
+                group["lr"] = rate * max(one_cycle(share, recipe.warm_up), recipe.least_rate)
             optimiser.zero_grad(set_to_none=True)
             loss = _loss(network, last, lesson, recipe, rows, (seed, number), ranks)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -43,6 +43,7 @@ RECIPE = Recipe(
     scratch=FineTune(
         epochs=3,
         batch_size=8,
+        least_batches=1,
         learning_rate=3e-3,
         first_layers=1.0,
         freeze_batch_norm=False,
