@@ -195,7 +195,7 @@ def _decide(
     )
     if decision.publish and not judge.is_proven_better(was, now):
         verdict = (
-            f"Not better beyond chance: of {len(was)} photos that neither was taught with the network as it was gets "
+            f"Not better beyond chance: of {len(was)} photos that neither was taught with, the network as it was gets "
             f"{int((~was).sum())} wrong, the newly taught one {int((~now).sum())}."
         )
         return replace(decision, publish=False, verdict=verdict)

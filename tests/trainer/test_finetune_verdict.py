@@ -53,6 +53,6 @@ def test_a_taught_network_must_be_proven_better_than_the_one_that_answers(
     assert decision.publish is publish
     if not publish:
         assert decision.verdict == (
-            f"Not better beyond chance: of {30 + mistaken} photos that neither was taught with the network as it was "
+            f"Not better beyond chance: of {30 + mistaken} photos that neither was taught with, the network as it was "
             f"gets {mistaken} wrong, the newly taught one 0."
         )
