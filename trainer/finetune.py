@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlalchemy import select
 
-from snaplabel import trainings
+from snaplabel import backbones, trainings
 from snaplabel.database import Database
 from snaplabel.errors import TrainingError
 from snaplabel.heads import Floats
@@ -176,6 +176,7 @@ def _decide(
 ) -> Decision:
     """The exam's decision, unless the new backbone is not proven better on all photos that neither was taught with.
 
+    Where the current one was never taught anything, or was taught with these photos itself, the exam decides alone.
     vectors: float32 (N, dimension), of `data` by the current backbone.
     """
     exam = data.only(data.is_exam)
@@ -183,6 +184,8 @@ def _decide(
     decision = judge.decide(exam.truth, old, found.exam_answers, exam.photo_ids, candidate.names(data), found.taught)
     # A current backbone that was fine-tuned itself has seen the held-out photos: only the exam can compare the two.
     if old is None or candidate.taught_before(here.current) is not None or not len(taught.truth):
+        return decision
+    if not backbones.load_card(context.store, here.current.backbone).is_pretrained:
         return decision
     known, recipe = np.unique(data.truth[learn]), context.recipe
     lessons = np.searchsorted(known, data.truth[learn])

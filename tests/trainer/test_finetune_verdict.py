@@ -56,3 +56,15 @@ def test_a_taught_network_must_be_proven_better_than_the_one_that_answers(
             f"Not better beyond chance: of {30 + mistaken} photos that neither was taught with, the network as it was "
             f"gets {mistaken} wrong, the newly taught one 0."
         )
+
+
+def test_a_network_that_was_never_taught_has_nothing_to_defend(planted: Any) -> None:
+    backbones.save_card(
+        planted.store, BackboneCard(BACKBONE, "tiny", DIMENSION, Preparation(32, 32), False, "drawn at random")
+    )
+    for label in ("ant", "bee"):
+        planted.photos(20, label)
+        planted.photos(5, label, split="exam")
+    planted.refit()
+
+    assert _step(planted).decision.publish
