@@ -78,6 +78,11 @@ class Settings:
         return self.store_url or str(self.home / "store")
 
     @property
+    def downloads(self) -> Path:
+        """Folder of the pretrained weights that were fetched."""
+        return self.home / "downloads"
+
+    @property
     def platforms(self) -> tuple[str, ...]:
         """Chat platforms that these settings switch on; the web chat always is."""
         names = [name for name in ("telegram", "discord") if getattr(self, f"{name}_token")]

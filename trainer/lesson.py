@@ -136,7 +136,8 @@ def _teach(folder: Path, asked: Job, given: Settings, ours: Ranks, say: Say) -> 
     # The held-out photos have chosen the best epoch; where photos are few, none may be wasted.
     is_again = len(learn) + len(hold_out) <= numbers.again
     more = (numbers.epochs if is_again else numbers.absorb) if len(hold_out) else 0
-    numbers = numbers if is_again else replace(numbers, least_rate=0.0)
+    if not is_again:
+        numbers = replace(numbers, least_rate=0.0)
     whole = numbers.epochs + more
 
     def on_batch(share: float) -> None:

@@ -31,7 +31,7 @@ def find(settings: Settings) -> Path:
             raise WeightsError(f"SNAPLABEL_WEIGHTS must be a .safetensors or .pth file, not {settings.weights.name}.")
         return settings.weights
     url = _address(settings.backbone)
-    path = settings.home / "downloads" / url.rsplit("/", 1)[-1]
+    path = settings.downloads / url.rsplit("/", 1)[-1]
     if not path.is_file():
         _fetch(url, path, settings.backbone)
     return path

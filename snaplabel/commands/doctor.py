@@ -185,7 +185,7 @@ def _weights(settings: Settings) -> Finding:
             problem = f"`snaplabel train --full --classifier {names[0]}` takes them up; until then it goes on without."
             return Finding("weights", f"{sentence}; {' and '.join(names)} was taught before they were given", problem)
         return Finding("weights", sentence)
-    if any((settings.home / "downloads").glob(f"{settings.backbone}-*.pth")):
+    if any(settings.downloads.glob(f"{settings.backbone}-*.pth")):
         return Finding("weights", f"{settings.backbone}, downloaded before")
     return Finding("weights", f"{settings.backbone}; downloaded at the first start")
 
