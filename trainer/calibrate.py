@@ -81,7 +81,9 @@ def _least(chances: Floats, hit: Bools, share: float, lowest: float, unproven: f
     """Smallest threshold from which on `share` of the answers are hits; chances: float32 (M,), hit: (M,).
 
     Proven is a share whose lower bound is high enough (Jeffreys; 27 hits without a miss prove 95 % with a certainty of
-    90 %). Where nothing is proven it is `unproven`, or more where the upper bound of the share seen there is too low.
+    90 %). Answers that claim `share` themselves must be proven first: of many thresholds below, chance alone finds one
+    that seems to do. Where nothing is proven it is `unproven`, or more where the upper bound of the share seen there is
+    too low.
     """
     # scipy.stats would say the same, half a second of importing later.
     from scipy.special import betaincinv
@@ -92,7 +94,8 @@ def _least(chances: Floats, hit: Bools, share: float, lowest: float, unproven: f
     # A threshold takes in all answers of the same probability.
     is_end = np.append(np.diff(ranked) != 0, True)[: len(ranked)]
     low, high = (betaincinv(hits + 0.5, many - hits + 0.5, side) for side in (1 - recipe.certainty, recipe.certainty))
-    proven, here = ranked[is_end & (low >= share)], ranked >= unproven
+    claimed, here = low[ranked >= share], ranked >= unproven
+    proven = ranked[is_end & (low >= share)] if len(claimed) and claimed[-1] >= share else ranked[:0]
     careful = unproven
     if here.any() and high[here][-1] < share:
         possible = ranked[is_end & here & (high >= share)]

@@ -1,20 +1,19 @@
 """Refit: a head on stored embeddings, in well under a second for thousands of photos."""
 
 import ctypes
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from snaplabel.errors import NothingToLearn
 from snaplabel.heads import Floats, Head
+from trainer import descent
 from trainer.dataset import Bools, Ints
 from trainer.recipe import Refit
 
-# Below this share of the dimension, a rotation into the photos' own space makes every step cheaper.
-ROTATE_BELOW = 0.6
 # Worth of the belief that all numbers of an embedding vary alike, in photos. Two photos alone would stretch each number
 # in which they happen to agree beyond all others: with one photo a label 48 % came out right, with this 57 %.
 PRIOR_PHOTOS = 10.0
@@ -48,18 +47,23 @@ def fit(
         raise NothingToLearn()
     _one_thread()
     mean, scale = embeddings.mean(axis=0), _scale(embeddings)
-    features, rotation = _rotated((embeddings - mean) * scale)
+    features = (embeddings - mean) * scale
     asked, fold = folds(truth, groups, recipe, seed)
-    logits = np.zeros((0, labels), np.float32)
-    start = np.zeros((1, labels, features.shape[1] + 1), np.float32)
+    # Photos of labels that are never asked take part as lessons in every fold.
+    part = np.flatnonzero(np.isin(np.arange(len(truth)), asked) | ~np.isin(truth, truth[asked]))
+    space = descent.space(features[part])
+    start, logits = space.start(labels), np.zeros((0, labels), np.float32)
     best = weight_decay if weight_decay is not None else recipe.unvalidated_weight_decay
     if len(asked):
         grid = recipe.weight_decays if weight_decay is None else (weight_decay,)
-        best, start, logits = _cross_validate(features, truth, asked, fold, grid, recipe)
-    everyone = _importance(truth, labels, recipe.balance)[None]
-    solved = _descend(features, truth, everyone, best, start, recipe.iterations, 1e-6)[0]
-    weight = solved[:, :-1] if rotation is None else solved[:, :-1] @ rotation.T
-    weight = np.ascontiguousarray(weight * scale, np.float32)
+        when = np.full(len(part), -1)
+        when[np.searchsorted(part, asked)] = fold
+        best, start, logits = _cross_validate(space, truth[part], when, grid, recipe)
+    if len(part) < len(truth):
+        space, start = descent.Weights(features), space.weights(start)[None]
+    everyone = _importance(truth, labels, recipe.balance)
+    solved = space.weights(descent.descend(space, truth, everyone, best, start, recipe.iterations, 1e-6))
+    weight = np.ascontiguousarray(solved[:, :-1] * scale, np.float32)
     bias = (solved[:, -1] - weight @ mean).astype(np.float32)
     return Fitted(Head(weight, bias, centres(embeddings, truth, labels)), best, asked, logits)
 
@@ -123,7 +127,7 @@ def folds(truth: Ints, groups: Ints, recipe: Refit, seed: int) -> tuple[Ints, In
 def warm_up() -> None:
     """Import what a first fit would wait for: half a second of the first correction's."""
     _one_thread()
-    from scipy.optimize import minimize, minimize_scalar  # noqa: F401
+    from scipy.optimize import minimize_scalar  # noqa: F401
     from scipy.special import stdtrit  # noqa: F401
 
 
@@ -145,15 +149,6 @@ def _one_thread() -> None:
                     getattr(library, name)(1)
 
 
-def _rotated(features: Floats) -> tuple[Floats, Floats | None]:
-    """Fewer columns with the same inner products, and the rotation back: L2 decay does not feel the difference."""
-    photos, dimension = features.shape
-    if photos >= ROTATE_BELOW * dimension:
-        return np.ascontiguousarray(features), None
-    back, upper = np.linalg.qr(features.T)
-    return np.ascontiguousarray(upper.T), back
-
-
 def _importance(truth: Ints, labels: int, balance: float, kept: Bools | None = None) -> Floats:
     """Weight of each photo, summing to 1 over the kept ones; float32 (N,)."""
     there = np.ones(len(truth), np.bool_) if kept is None else kept
@@ -163,33 +158,31 @@ def _importance(truth: Ints, labels: int, balance: float, kept: Bools | None = N
 
 
 def _cross_validate(
-    features: Floats, truth: Ints, asked: Ints, fold: Ints, grid: tuple[float, ...], recipe: Refit
+    space: descent.Space, truth: Ints, fold: Ints, grid: tuple[float, ...], recipe: Refit
 ) -> tuple[float, Floats, Floats]:
     """The weight decay with the least log-loss, a start for the final fit, and the out-of-fold logits (M, labels).
 
-    All folds are fitted at once: their weights side by side make one large matrix product of many small ones.
+    fold: (N,), when each of the space's photos is asked; −1: never. Each fold has a thread of its own.
     """
-    labels = int(truth.max()) + 1
-    # Photos of labels that are never asked take part as lessons in every fold.
-    alone = ~np.isin(truth, np.unique(truth[asked]))
-    rows = np.concatenate([asked, np.flatnonzero(alone)])
-    when = np.concatenate([fold, np.full(int(alone.sum()), -1)])
-    some, answer = np.ascontiguousarray(features[rows]), truth[rows]
-    turns = np.unique(fold)
-    weights = np.stack([_importance(answer, labels, recipe.balance, when != turn) for turn in turns])
-    solved = np.zeros((len(turns), labels, features.shape[1] + 1), np.float32)
-    best = (np.inf, grid[0], solved, np.zeros((len(asked), labels), np.float32))
-    for decay in grid:
-        solved = _descend(some, answer, weights, decay, solved, recipe.iterations, 1e-4)
-        column = np.searchsorted(turns, fold)
-        every = np.stack([some[: len(asked)] @ one[:, :-1].T + one[:, -1] for one in solved])
-        logits: Floats = every[column, np.arange(len(asked))]
-        loss = log_loss(logits, truth[asked])
-        if loss < best[0]:
-            best = (loss, decay, solved, logits)
-        elif loss > best[0] * 1.1:
-            break
-    return best[1], best[2].mean(axis=0, keepdims=True), best[3]
+    labels, turns, asked = int(truth.max()) + 1, np.unique(fold[fold >= 0]), np.flatnonzero(fold >= 0)
+    weights = [_importance(truth, labels, recipe.balance, fold != turn) for turn in turns]
+    points = [space.start(labels) for _ in turns]
+    best = (np.inf, grid[0], points, np.zeros((len(asked), labels), np.float32))
+    with ThreadPoolExecutor(len(turns)) as threads:
+        for decay in grid:
+
+            def descended(weight: Floats, start: Floats, decay: float = decay) -> Floats:
+                return descent.descend(space, truth, weight, decay, start, recipe.iterations, 1e-4)
+
+            points = list(threads.map(descended, weights, points))
+            logits = np.zeros((len(truth), labels), np.float32)
+            for turn, point in zip(turns, points, strict=True):
+                logits[fold == turn] = space.logits(point).T[fold == turn]
+            loss = log_loss(logits[asked], truth[asked])
+            if loss >= best[0]:
+                break
+            best = (loss, decay, points, logits[asked])
+    return best[1], np.mean(best[2], axis=0), best[3]
 
 
 def log_loss(logits: Floats, truth: Ints) -> float:
@@ -197,38 +190,3 @@ def log_loss(logits: Floats, truth: Ints) -> float:
     top = logits.max(axis=1)
     total = np.log(np.exp(logits - top[:, None]).sum(axis=1)) + top
     return float((total - logits[np.arange(len(truth)), truth]).mean())
-
-
-def _descend(
-    features: Floats, truth: Ints, weights: Floats, decay: float, start: Floats, iterations: int, within: float
-) -> Floats:
-    """Minimise log-loss + decay / 2 · |weight|² for several weightings of the same photos at once, by L-BFGS.
-
-    features: (N, D). weights: (fits, N), rows sum to 1. start: (fits, labels, D + 1), the bias last, and so the result.
-    """
-    from scipy.optimize import minimize
-
-    fits, labels, columns = start.shape
-    photos = len(features)
-    # Photos lie in the last axis, so that every reduction over labels runs along contiguous memory.
-    target = np.ascontiguousarray(one_hot(truth, labels).T)
-    by_photo = weights[:, None, :]
-
-    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        found = flat.astype(np.float32).reshape(fits * labels, columns)
-        weight = np.ascontiguousarray(found[:, :-1])
-        logits = (weight @ features.T + found[:, -1:]).reshape(fits, labels, photos)
-        logits -= logits.max(axis=1, keepdims=True)
-        right = (logits * target).sum(axis=1, keepdims=True)
-        grown = np.exp(logits, out=logits)
-        total = grown.sum(axis=1, keepdims=True)
-        value = float((by_photo * (np.log(total) - right)).sum(dtype=np.float64))
-        slope = ((grown / total - target) * by_photo).reshape(fits * labels, photos)
-        gradient = np.empty((fits * labels, columns), np.float64)
-        gradient[:, :-1] = slope @ features + decay * weight
-        gradient[:, -1] = slope.sum(axis=1)
-        return value + 0.5 * decay * float(np.vdot(weight, weight)), gradient.ravel()
-
-    options = {"maxiter": iterations, "maxcor": 8, "ftol": within, "gtol": 1e-5}
-    found = minimize(loss, start.ravel().astype(np.float64), jac=True, method="L-BFGS-B", options=options)
-    return np.asarray(found.x, np.float32).reshape(start.shape)

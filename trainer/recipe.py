@@ -39,7 +39,7 @@ class Calibration:
     least_sure: float = 0.7
     least_listed: float = 0.5
     unproven_sure: float = 0.97
-    unproven_listed: float = 0.9
+    unproven_listed: float = 0.95
     known: float = 0.95
 
 

@@ -72,9 +72,19 @@ def test_ten_right_answers_prove_little() -> None:
 
 
 def test_forty_right_answers_prove_something() -> None:
-    chances = np.tile(np.array([[0.8, 0.2]], np.float32), (40, 1))
+    chances = np.tile(np.array([[0.96, 0.04]], np.float32), (40, 1))
 
-    assert calibrate.least_sure(chances, np.zeros(40, np.int64), RECIPE) == pytest.approx(0.8)
+    assert calibrate.least_sure(chances, np.zeros(40, np.int64), RECIPE) == pytest.approx(0.96)
+
+
+@pytest.mark.parametrize("surest", [0.9, 0.96])
+def test_a_threshold_below_the_promise_needs_proof_of_those_that_claim_as_much(surest: float) -> None:
+    best = np.repeat(np.array([surest, 0.8], np.float32), 40)
+    chances = np.stack([best, 1 - best], axis=1)
+
+    found = calibrate.least_sure(chances, np.zeros(80, np.int64), RECIPE)
+
+    assert found == pytest.approx(0.8 if surest >= RECIPE.sure_right else RECIPE.unproven_sure)
 
 
 def test_a_model_that_was_wrong_when_it_sounded_surest_must_sound_surer_still() -> None:
