@@ -88,18 +88,18 @@ class Shares:
         return np.concatenate([point[0, :, :-1] @ self.features, point[0, :, -1:]], axis=1)
 
 
-def space(features: Floats) -> Space:
-    """The cheaper one; features: float32 (N, D)."""
+def cheaper(features: Floats) -> Space:
+    """The space with less to compute; features: float32 (N, D)."""
     return Shares(features) if features.shape[0] < features.shape[1] else Weights(features)
 
 
 def descend(
-    where: Space, truth: Ints, importance: Floats, decay: float, start: Floats, iterations: int, within: float
+    space: Space, truth: Ints, importance: Floats, start: Floats, decay: float, iterations: int, tolerance: float
 ) -> Floats:
     """The point with the least log-loss + decay / 2 · |weight|².
 
     truth: (N,). importance: float32 (N,), of each photo, summing to 1. start: a point. It ends after so many
-    iterations, or with one that lowers the loss by no more than this share.
+    iterations, or with one that lowers the loss by no more than the tolerance, a share.
     """
     each = np.arange(len(truth))
 
@@ -114,11 +114,11 @@ def descend(
     def slope(chances: Floats, point: Floats) -> Floats:
         change = chances * importance
         change[truth, each] -= importance
-        found = where.slope(change)
+        found = space.slope(change)
         found[:, :, :-1] += np.float32(decay) * point[:, :, :-1]
         return found
 
-    point, logits = start, where.logits(start)
+    point, logits = start, space.logits(start)
     loss, chances = look(logits)
     loss += decay / 2 * _size(point)
     gradient = slope(chances, point)
@@ -128,11 +128,11 @@ def descend(
         falls = float(_product(gradient, direction))
         if falls > -1e-12:
             break
-        along = where.logits(direction)
-        # Newton's step along the line.
+        along = space.logits(direction)
         spread = chances * along
         bend = np.einsum("ln,ln->n", spread, along) - spread.sum(axis=0) ** 2
-        step = -falls / (float(np.vdot(importance, bend)) + decay * _size(direction))
+        # Newton's step along the line.
+        step = -falls / max(float(np.vdot(importance, bend)) + decay * _size(direction), 1e-12)
         for _ in range(MOST_HALVINGS):
             there, seen = point + np.float32(step) * direction, logits + np.float32(step) * along
             lower, chances = look(seen)
@@ -148,7 +148,7 @@ def descend(
             memory = [*memory, (moved, turned, 1 / bent)][-MEMORY:]
         gain = (loss - lower) / max(loss, lower, 1.0)
         point, logits, gradient, loss = there, seen, steeper, lower
-        if gain <= within:
+        if gain <= tolerance:
             break
     return point
 

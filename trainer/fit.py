@@ -51,7 +51,7 @@ def fit(
     asked, fold = folds(truth, groups, recipe, seed)
     # Photos of labels that are never asked take part as lessons in every fold.
     part = np.flatnonzero(np.isin(np.arange(len(truth)), asked) | ~np.isin(truth, truth[asked]))
-    space = descent.space(features[part])
+    space = descent.cheaper(features[part])
     start, logits = space.start(labels), np.zeros((0, labels), np.float32)
     best = weight_decay if weight_decay is not None else recipe.unvalidated_weight_decay
     if len(asked):
@@ -62,7 +62,8 @@ def fit(
     if len(part) < len(truth):
         space, start = descent.Weights(features), space.weights(start)[None]
     everyone = _importance(truth, labels, recipe.balance)
-    solved = space.weights(descent.descend(space, truth, everyone, best, start, recipe.iterations, 1e-6))
+    found = descent.descend(space, truth, everyone, start, best, recipe.iterations, recipe.tolerance)
+    solved = space.weights(found)
     weight = np.ascontiguousarray(solved[:, :-1] * scale, np.float32)
     bias = (solved[:, -1] - weight @ mean).astype(np.float32)
     return Fitted(Head(weight, bias, centres(embeddings, truth, labels)), best, asked, logits)
@@ -170,11 +171,12 @@ def _cross_validate(
     best = (np.inf, grid[0], points, np.zeros((len(asked), labels), np.float32))
     with ThreadPoolExecutor(len(turns)) as threads:
         for decay in grid:
-
-            def descended(weight: Floats, start: Floats, decay: float = decay) -> Floats:
-                return descent.descend(space, truth, weight, decay, start, recipe.iterations, 1e-4)
-
-            points = list(threads.map(descended, weights, points))
+            limits = decay, recipe.iterations, recipe.search_tolerance
+            at_work = [
+                threads.submit(descent.descend, space, truth, weight, point, *limits)
+                for weight, point in zip(weights, points, strict=True)
+            ]
+            points = [one.result() for one in at_work]
             logits = np.zeros((len(truth), labels), np.float32)
             for turn, point in zip(turns, points, strict=True):
                 logits[fold == turn] = space.logits(point).T[fold == turn]

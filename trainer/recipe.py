@@ -10,6 +10,8 @@ class Refit:
 
     weight_decays: tried strongest first, each starting where the one before ended.
     folds: of the cross-validation, groups kept whole. cross_validate: at most so many photos take part in it.
+    iterations: at most so many steps a fit. tolerance: it ends with one that lowers the loss by no more than this
+    share; search_tolerance: the same in the cross-validation.
     balance: a photo's weight is (photos / (labels × photos of its label)) ** balance; 0 counts every photo the same,
     1 every label the same. most_labels: with more, the answers to all photos fill the memory of a small server.
     """
@@ -19,6 +21,8 @@ class Refit:
     folds: int = 5
     cross_validate: int = 2000
     iterations: int = 100
+    tolerance: float = 1e-6
+    search_tolerance: float = 1e-4
     balance: float = 0.5
     most_labels: int = 2000
 

@@ -30,7 +30,7 @@ def _solved(
     space: descent.Space, truth: Ints, importance: Floats, start: Floats | None = None, decay: float = DECAY
 ) -> Floats:
     start = space.start(LABELS) if start is None else start
-    return descent.descend(space, truth, importance, decay, start, 500, 1e-9)
+    return descent.descend(space, truth, importance, start, decay, 500, 1e-9)
 
 
 def _by_scipy(features: Floats, truth: Ints, importance: Floats) -> NDArray[np.float64]:
@@ -107,6 +107,19 @@ def test_photos_that_a_head_can_tell_apart_entirely_do_not_send_it_to_infinity(
     assert (found.argmax(axis=0) == truth).all()
 
 
+@SPACES
+def test_photos_that_are_all_alike_are_answered_by_how_many_a_label_has(
+    space: Callable[[Floats], descent.Space],
+) -> None:
+    truth = np.repeat(np.arange(LABELS), [10, 5, 3, 2])
+    here = space(np.zeros((20, 6), np.float32))
+
+    found = here.logits(_solved(here, truth, np.full(20, 1 / 20, np.float32)))
+
+    chances = np.exp(found[:, 0]) / np.exp(found[:, 0]).sum()
+    assert chances == pytest.approx([0.5, 0.25, 0.15, 0.1], abs=1e-3)
+
+
 def test_fewer_photos_than_numbers_are_added_up_instead_of_weighed() -> None:
-    assert isinstance(descent.space(np.zeros((5, 9), np.float32)), descent.Shares)
-    assert isinstance(descent.space(np.zeros((9, 5), np.float32)), descent.Weights)
+    assert isinstance(descent.cheaper(np.zeros((5, 9), np.float32)), descent.Shares)
+    assert isinstance(descent.cheaper(np.zeros((9, 5), np.float32)), descent.Weights)
