@@ -1,9 +1,11 @@
 """`snaplabel demo`: draws photos, teaches a model, and opens a chat; the next start goes on with what it has learnt."""
 
 import os
+import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +21,11 @@ TO_TRY = 3
 TRY_SEED = 2_000_000
 
 
-def main(settings: Settings) -> int:
-    """Run the demo until Ctrl-C, in a folder of its own inside the home folder; an exit code comes back."""
+def main(settings: Settings, run: Callable[..., int] = up.run) -> int:
+    """Run the demo until Ctrl-C, in a folder of its own inside the home folder; an exit code comes back.
+
+    run: as `up.run`.
+    """
     home.make(settings)
     settings = replace(settings, home=settings.home / "demo", database_url="", broker_url="", store_url="")
     started = time.monotonic()
@@ -29,7 +34,8 @@ def main(settings: Settings) -> int:
     if not has_learnt:
         # A process of its own: what torch takes, a gigabyte, is given back at its end.
         environment = {**os.environ, **settings.environment()}
-        code = subprocess.run([sys.executable, "-m", "demo.teach"], env=environment, check=False).returncode
+        teach = (sys.executable, "-m", "demo.teach", _typed(sys.argv[0], settings.home))
+        code = subprocess.run(teach, env=environment, check=False).returncode  # noqa: S603  ourselves, no shell
         if code:
             return code
         say(f"Ready after {time.monotonic() - started:.0f} s.")
@@ -40,11 +46,19 @@ def main(settings: Settings) -> int:
         say(f"Drop shirts from {photos} into it, and correct it where it is wrong. Ctrl-C stops.\n")
 
     try:
-        return up.run(settings, on_ready=welcome)
+        return run(settings, on_ready=welcome)
     except SnaplabelError as error:
         if "is taken" not in str(error):
             raise
-        return up.run(settings, port=0, on_ready=welcome)
+        say(f"Port {settings.web_port} is taken by another program, so the chat takes a free one.")
+        return run(settings, port=0, on_ready=welcome)
+
+
+def _typed(started: str, folder: Path) -> str:
+    """How a person types what was started so, in another terminal: the demo's home is not the one of all others."""
+    is_module = Path(started).name == "__main__.py"
+    program = f"{shlex.quote(sys.executable)} -m snaplabel" if is_module else shlex.quote(started)
+    return f"SNAPLABEL_HOME={shlex.quote(str(folder.absolute()))} {program}"
 
 
 def _has_learnt(database: Database) -> bool:

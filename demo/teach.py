@@ -1,4 +1,4 @@
-"""Teaches the demo its shirts, in a process of its own: `python -m demo.teach`."""
+"""Teaches the demo its shirts, in a process of its own: `python -m demo.teach PROGRAM`."""
 
 import sys
 
@@ -21,17 +21,20 @@ UNSEEN_SEED = 1_000_000
 
 
 def main() -> int:
-    """Teach, with the settings that `demo.run` handed on; an exit code comes back."""
+    """Teach, with the settings that `demo.run` handed on; an exit code comes back.
+
+    The first argument: how a person starts snaplabel in the demo's home.
+    """
     settings = read()
     try:
         with home.opened(settings) as (database, store):
-            return teach(settings, database, store)
+            return teach(settings, database, store, sys.argv[1])
     except SnaplabelError as error:
         sys.stderr.write(f"{error}\n")
         return 1
 
 
-def teach(settings: Settings, database: Database, store: Store) -> int:
+def teach(settings: Settings, database: Database, store: Store, program: str) -> int:
     """Draw, import, train and examine; the exit code of the training."""
     with database.begin() as session:
         classifier_id = people.make_classifier(session).id
@@ -44,7 +47,7 @@ def teach(settings: Settings, database: Database, store: Store) -> int:
     with sources.opened(folder) as (found, _):
         importing.take_in(database, store, found, votes_needed=settings.votes_needed)
     say("Learning them…" if is_pretrained else "Learning them from scratch; about a minute on two cores…")
-    code = train(settings, people.DEFAULT, not is_pretrained, fill)
+    code = train(settings, people.DEFAULT, not is_pretrained, fill, program=program)
     if not code:
         right, asked = _examine(settings, database, store, classifier_id)
         say(f"{right} of {asked} drawn shirts that it has not seen are right ({right / asked:.0%}).")

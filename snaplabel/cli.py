@@ -21,6 +21,10 @@ EXTRAS = {
     **dict.fromkeys(("psycopg",), "postgres"),
     **dict.fromkeys(("s3fs",), "s3"),
 }
+# What somebody may look for under another name → the commands that say it.
+MEANT = {"status": ["models", "doctor"]}
+# As difflib measures: at its own 0.6, "status" would be near to "acts".
+NEAR = 0.7
 # Each function takes (settings, args) and returns an exit code.
 COMMANDS = {
     "up": "snaplabel.services:up",
@@ -58,7 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
         return _unknown(argv[0], door)
     try:
-        args = door.parse_args(argv)
+        args, unknown = door.parse_known_args(argv)
+        if unknown:
+            args.asked.error(f"unrecognized arguments: {' '.join(unknown)}")
     except SystemExit as stop:  # argparse has said what was wrong
         return stop.code if isinstance(stop.code, int) else WRONG_USAGE
     if args.command is None:
@@ -99,8 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _unknown(command: str, door: argparse.ArgumentParser) -> int:
     import difflib
 
-    near = difflib.get_close_matches(command, COMMANDS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "`snaplabel --help` lists what there is."
+    near = MEANT.get(command) or difflib.get_close_matches(command, COMMANDS, n=1, cutoff=NEAR)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "`snaplabel --help` lists what there is."
     print(f"usage: {door.prog} COMMAND …\n{door.prog}: there is no command {command!r}; {hint}", file=sys.stderr)
     return WRONG_USAGE
 
@@ -113,11 +119,14 @@ def parser() -> argparse.ArgumentParser:
         epilog="Settings are environment variables, or lines of a .env file: see README.md. "
         "Exit codes: 0 done, 1 failed, 2 wrong usage.",
     )
+    # Whoever was asked last says what was not understood, and how it is used.
+    door.set_defaults(asked=door)
     door.add_argument("--version", action="version", version=f"snaplabel {__version__}")
     commands = door.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     def add(name: str, sentence: str, *, of_classifier: bool = False) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=sentence, description=sentence)
+        made.set_defaults(asked=made)
         if of_classifier:
             made.add_argument("--classifier", metavar="NAME", default="default", help="which classifier")
         return made
@@ -200,6 +209,7 @@ def _label(door: argparse.ArgumentParser) -> None:
         ("unalias", "Take another name away.", "other"),
     ):
         act = acts.add_parser(name, help=sentence, description=sentence)
+        act.set_defaults(asked=act)
         act.add_argument("--classifier", metavar="NAME", default=argparse.SUPPRESS, help="which classifier")
         for argument in arguments:
             act.add_argument(argument, metavar=argument.upper())
@@ -218,6 +228,7 @@ def _review(door: argparse.ArgumentParser) -> None:
         ("undo", "Take a decision back: the latest, or the one with this number in `snaplabel acts`."),
     ):
         made = decisions.add_parser(name, help=sentence, description=sentence)
+        made.set_defaults(asked=made)
         made.add_argument("--classifier", metavar="NAME", default=argparse.SUPPRESS, help="which classifier")
         if name == "undo":
             made.add_argument("act", nargs="?", type=_number, metavar="ACT")

@@ -1,21 +1,24 @@
 """`snaplabel train`: one training in this very process, with a bar, a table and an honest last line."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from snaplabel import acts, home, trainings
+from snaplabel import acts, home, people, trainings
 from snaplabel.database import Database
 from snaplabel.settings import Settings
 from snaplabel.store import Store
 from snaplabel.tables import TrainingRun
-from trainer import backbone, run
+from trainer import backbone, run, weights
 from trainer.recipe import Recipe
 from trainer.run import Context
 
 Fill = Callable[[Database, Store, Settings, Sequence[int], str, Callable[[int], None]], None]
+# A step as long as many epochs, and without a line of the table; where there is no bar it is said once.
+LONG_STEP = "teaching it the held-out photos"
 HEADER = f"{'epoch':>5}  {'train_loss':>10}  {'valid_loss':>10}  {'error_rate':>10}  {'time':>5}"
 
 
@@ -26,16 +29,20 @@ def train(
     embed: Fill,
     console: Console | None = None,
     recipe: Recipe | None = None,
+    program: str = "snaplabel",
 ) -> int:
     """Train a classifier and print what became of it; the command's exit code: 0 done, 1 failed.
 
     full: fine-tune the whole network; else only the head is refitted.
     embed(database, store, settings, photo ids, backbone version, on_done): makes and stores the embeddings of these
     photos, and tells on_done how many are done.
-    A training whose process died in the middle is gone on with. Raises AlreadyTraining, StoreError, and SnaplabelError
-    for a classifier that is not there.
+    program: how a person starts snaplabel, for the commands that are named at the end.
+    A training whose process died in the middle is gone on with. Raises AlreadyTraining, StoreError, WeightsError, and
+    SnaplabelError for a classifier that is not there.
     """
     out = console or Console()
+    if settings.weights is not None:
+        weights.find(settings)
     database, store = Database(settings.database), Store(settings.store)
     try:
         with database.read() as session:
@@ -50,7 +57,8 @@ def train(
             backbone.check_weights(database, store, settings, found.id)
         unused = backbone.unused_weights(database, store, settings, current)
         if unused is not None and not full:
-            warn(f"{unused} was given after {classifier} was taught without it; `snaplabel train --full` takes it up.")
+            full_training = f"`{program} train --full{_of(classifier)}`"
+            warn(f"{unused} was given after {classifier} was taught without it; {full_training} takes it up.")
         run_id = _ask(database, found.id, "fine_tune" if full else "refit")
 
         def embed_here(photo_ids: Sequence[int], backbone_version: str, on_done: Callable[[int], None]) -> None:
@@ -62,7 +70,7 @@ def train(
             run.execute(context, run_id)
         with database.read() as session:
             over = session.get_one(TrainingRun, run_id)
-        return _tell(out, over)
+        return _tell(out, over, program, _of(classifier))
     finally:
         database.close()
 
@@ -90,6 +98,7 @@ class _Watch:
     def __init__(self, out: Console, bar: Progress, task: TaskID) -> None:
         self._out, self._bar, self._task = out, bar, task
         self._epoch = 0
+        self._step = ""
 
     def hear(self, facts: dict[str, Any]) -> None:
         self._bar.update(self._task, completed=facts.get("done", 0.0), description=str(facts.get("step", "")))
@@ -98,6 +107,10 @@ class _Watch:
                 self._out.print(HEADER, highlight=False)
             self._epoch = facts["epoch"]
             self._out.print(_line(facts), highlight=False)
+        step = str(facts.get("step", ""))
+        if step != self._step and step.startswith(LONG_STEP) and not self._out.is_terminal:
+            self._out.print(f"{step}…", highlight=False)
+        self._step = step
 
 
 def _line(facts: dict[str, Any]) -> str:
@@ -106,19 +119,28 @@ def _line(facts: dict[str, Any]) -> str:
     return f"{facts['epoch']:>5}  {losses}  {minutes:02d}:{seconds:02d}"
 
 
-def _tell(out: Console, over: TrainingRun) -> int:
+def _tell(out: Console, over: TrainingRun, program: str, of: str) -> int:
+    """Print what became of a training. of: the option that names its classifier."""
     if over.state != "done":
-        out.print(f"Not trained: {over.failure or over.state}", style="red", highlight=False, soft_wrap=True)
+        why = f". {over.failure}" if over.failure else f": {over.state}."
+        out.print(f"Not trained{why}", style="red", highlight=False, soft_wrap=True)
         return 1
     for line in lines(over.progress):
         out.print(line, highlight=False, soft_wrap=True)
+    is_candidate = "new_error" in over.progress and not over.progress["published"]
+    version = f" {over.progress['version']}{of}" if is_candidate else of
     if over.picture:
-        version = "" if over.progress["published"] else f" {over.progress['version']}"
-        more = f"`snaplabel report{version}` says more; --out DIR takes its picture along."
-        if version:
-            more += f" `snaplabel promote{version}` lets it answer all the same, `discard{version}` puts it aside."
+        more = f"`{program} report{version}` says more; --out DIR takes its picture along."
         out.print(more, highlight=False, soft_wrap=True)
+    if is_candidate:
+        ways = f"`{program} promote{version}` lets it answer all the same, `{program} discard{version}` puts it aside."
+        out.print(ways, highlight=False, soft_wrap=True)
     return 0
+
+
+def _of(classifier: str) -> str:
+    """The option that names a classifier; the default one needs none."""
+    return "" if classifier == people.DEFAULT else f" --classifier {shlex.quote(classifier)}"
 
 
 def lines(facts: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from snaplabel.errors import WeightsError
@@ -101,11 +101,26 @@ def _fetch(url: str, path: Path, architecture: str) -> None:
             while part := answer.read(1 << 20):
                 digest.update(part)
                 file.write(part)
-    except (TimeoutError, URLError, OSError) as error:
+    except OSError as error:
         aside.unlink(missing_ok=True)
-        raise WeightsError(f"The pretrained weights of {architecture} can't be downloaded. {WHAT_TO_DO}") from error
+        raise WeightsError(
+            f"The pretrained weights of {architecture} can't be downloaded: {_why(error)}. Fetch {url} some other way "
+            "and point SNAPLABEL_WEIGHTS at the file; `snaplabel train --full` takes it up."
+        ) from error
     wanted = path.stem.rsplit("-", 1)[-1]
     if not digest.hexdigest().startswith(wanted):
         aside.unlink(missing_ok=True)
         raise WeightsError(f"The download of {architecture}'s weights arrived damaged. {WHAT_TO_DO}")
     aside.replace(path)
+
+
+def _why(error: OSError) -> str:
+    """Why a download failed, in few words."""
+    if isinstance(error, HTTPError):
+        error.close()
+        return f"its address answers with status {error.code}"
+    cause = error.reason if isinstance(error, URLError) else error
+    if isinstance(cause, TimeoutError):
+        return f"no answer within {CONNECT_TIMEOUT_S:g} s"
+    said = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
+    return f"no connection ({said})" if isinstance(error, URLError) else said

@@ -40,6 +40,7 @@ def backup(settings: Settings, args: argparse.Namespace) -> int:
     counts = _counts(url)  # Before anything is written: an unreachable database ends here.
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     ours, copies = Store(settings.store), Store(str(folder / "store"))
+    before = set(copies.walk())
     missing = _missing(url, _copy(ours, copies))
     aside = folder / f".{FILES[kind]}"
     aside.unlink(missing_ok=True)
@@ -56,7 +57,9 @@ def backup(settings: Settings, args: argparse.Namespace) -> int:
     _copy_token(settings.home, folder)
     card = {"snaplabel": __version__, "database": kind, "made_at": now().isoformat(timespec="seconds"), **counts}
     Store(str(folder)).put(CARD, json.dumps(card, indent=1).encode())
-    output.say(f"{_numbers(counts)} are in {folder}.")
+    new = sum(key.startswith(NEVER_CHANGED) for key in kept - before)
+    added = f" New this time: {output.number(new, 'photo')}." if there is not None else ""
+    output.say(f"{_numbers(counts)} are in {folder}.{added}")
     if missing:
         output.say(f"The bytes of {missing} of these photos are not in the store, and so not in the backup either.")
     return 0

@@ -6,13 +6,18 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from snaplabel import architectures, hidden, output, redis_server
-from snaplabel.errors import DatabaseError, SettingsError, SnaplabelError
+from snaplabel.errors import DatabaseError, ModelError, SettingsError, SnaplabelError
 from snaplabel.queue import connect, socket_path
 from snaplabel.settings import Settings
 from snaplabel.store import Store
+
+if TYPE_CHECKING:
+    from snaplabel.tables import Model
 
 FREE_BYTES = 1_000_000_000
 BROKER_TIMEOUT_S = 4.0
@@ -185,38 +190,73 @@ def _weights(settings: Settings) -> Finding:
             problem = f"`snaplabel train --full --classifier {names[0]}` takes them up; until then it goes on without."
             return Finding("weights", f"{sentence}; {' and '.join(names)} was taught before they were given", problem)
         return Finding("weights", sentence)
-    if any(settings.downloads.glob(f"{settings.backbone}-*.pth")):
+    downloaded = next(settings.downloads.glob(f"{settings.backbone}-*.pth"), None)
+    if names := _untaught(settings):
+        file = str(downloaded) if downloaded else f"a .safetensors or .pth file of {settings.backbone}"
+        sentence = f"{' and '.join(names)} started from nothing, without pretrained weights"
+        problem = f"Point SNAPLABEL_WEIGHTS at {file}; `snaplabel train --full --classifier {names[0]}` takes it up."
+        return Finding("weights", sentence, problem)
+    if downloaded:
         return Finding("weights", f"{settings.backbone}, downloaded before")
     return Finding("weights", f"{settings.backbone}; downloaded at the first start")
 
 
 def _taught_without(settings: Settings) -> list[str]:
     """Classifiers that were taught before the weights were given; none where there is no trainer's room here."""
-    import migrations
-
     try:
         from trainer import backbone
     except ImportError:  # A machine with only the bot's packages.
         return []
+    from snaplabel.database import Database
+
+    models = _current(settings)
+    if not models:
+        return []
+    database, store = Database(settings.database), Store(settings.store)
+    try:
+        return [name for name, one in models.items() if backbone.unused_weights(database, store, settings, one)]
+    finally:
+        database.close()
+
+
+def _untaught(settings: Settings) -> list[str]:
+    """Classifiers whose network was never taught anything, neither by us nor by whoever made pretrained weights."""
+    from snaplabel import backbones
+
+    models = _current(settings)
+    if not models:
+        return []
+    store, found = Store(settings.store), []
+    for name, model in models.items():
+        with suppress(ModelError):  # The line about models says so.
+            if not backbones.load_card(store, model.backbone).is_pretrained:
+                found.append(name)
+    return found
+
+
+def _current(settings: Settings) -> dict[str, "Model"]:
+    """What answers now, by its classifier's name; nothing where there is no migrated database that can be read."""
+    import migrations
+
+    try:
+        if not migrations.is_current(settings.database):
+            return {}
+    except DatabaseError:  # Another line says so.
+        return {}
     from sqlalchemy import select
 
     from snaplabel import registry
     from snaplabel.database import Database
     from snaplabel.tables import Classifier
 
+    database = Database(settings.database)
     try:
-        if not migrations.is_current(settings.database):
-            return []
-    except DatabaseError:  # Another line says so.
-        return []
-    database, store, found = Database(settings.database), Store(settings.store), []
-    with database.read() as session:
-        for classifier in session.scalars(select(Classifier).order_by(Classifier.name)):
-            current = registry.current(session, classifier.id)
-            if current is not None and backbone.unused_weights(database, store, settings, current):
-                found.append(classifier.name)
-    database.close()
-    return found
+        with database.read() as session:
+            classifiers = session.scalars(select(Classifier).order_by(Classifier.name)).all()
+            found = ((one.name, registry.current(session, one.id)) for one in classifiers)
+            return {name: model for name, model in found if model is not None}
+    finally:
+        database.close()
 
 
 def _admins(settings: Settings) -> Finding:

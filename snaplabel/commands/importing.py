@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -16,11 +17,11 @@ from snaplabel import acts, corrections, home, images, labels, people, photos
 from snaplabel.commands import sources
 from snaplabel.commands.sources import Found
 from snaplabel.database import Database
-from snaplabel.errors import ImageError, LabelError
+from snaplabel.errors import ImageError, LabelError, SnaplabelError
 from snaplabel.images import Prepared
 from snaplabel.settings import Settings
 from snaplabel.store import Store, photo_key, sha256_of
-from snaplabel.tables import Label, Photo
+from snaplabel.tables import Act, Label, Photo
 
 BATCH = 50
 
@@ -33,9 +34,11 @@ class Report:
     under).
     unreadable: (path, reason). alike: labels that may be the same, whoever made them. parts: train, test and their
     like, all of which were taken in. labels: what the folders are called. is_only: the classifier has one label.
+    taught: files that changed something, by a new photo or by a label.
     """
 
     added: int = 0
+    taught: int = 0
     known: int = 0
     others: int = 0
     near: list[tuple[str, str]] = field(default_factory=list)
@@ -63,10 +66,12 @@ def import_(settings: Settings, args: argparse.Namespace) -> int:
     from snaplabel.commands import importing_report
 
     with home.opened(settings) as (database, store), sources.opened(args.source) as (found, others):
+        if found and not any(one.label for one in found):
+            raise SnaplabelError(_without_labels(args.source))
         with database.begin() as session:
             # Before the first photo: an import that is cut off has taken some in all the same.
             classifier_id = people.make_classifier(session, args.classifier).id
-            acts.record(session, "import", classifier_id=classifier_id, person_id=None, files=len(found))
+            act_id = acts.record(session, "import", classifier_id=classifier_id, person_id=None, files=0).id
         with importing_report.progress(len(found)) as advance:
             report = take_in(
                 database,
@@ -75,6 +80,7 @@ def import_(settings: Settings, args: argparse.Namespace) -> int:
                 classifier_name=args.classifier,
                 votes_needed=settings.votes_needed,
                 relabel=args.relabel,
+                act_id=act_id,
                 advance=advance,
             )
         report.others, report.parts = others, sources.parts(found)
@@ -86,6 +92,12 @@ def import_(settings: Settings, args: argparse.Namespace) -> int:
     return 0 if report.added or report.known else 1
 
 
+def _without_labels(source: Path) -> str:
+    """What to say of photos of which none lies in a label's folder."""
+    parent = f"; did you mean its parent, {source.resolve().parent}?" if source.is_dir() else "."
+    return f"{source} holds photos and no label folders{parent} {sources.LIKE_THIS}"
+
+
 def take_in(
     database: Database,
     store: Store,
@@ -94,12 +106,14 @@ def take_in(
     classifier_name: str = people.DEFAULT,
     votes_needed: float = 0.5,
     relabel: bool = False,
+    act_id: int | None = None,
     advance: Callable[[int], None] = lambda files: None,
 ) -> Report:
     """Store photos and record them with their labels, as votes of the admin "local:import".
 
     Bytes first, then rows, in batches: an import that is cut off can be run again and goes on where it was.
     relabel: a photo that is here under another label gets its folder's; else it keeps its own and is reported.
+    act_id: the act that counts the files that change something.
     """
     with database.begin() as session:
         classifier_id = people.make_classifier(session, classifier_name).id
@@ -116,12 +130,16 @@ def take_in(
             try:
                 with database.begin() as session, session.no_autoflush:
                     part = _record(session, recorded, batch)
+                    if act_id is not None:
+                        act = session.get_one(Act, act_id)
+                        act.facts = {**act.facts, "files": act.facts["files"] + part.taught}
                 break
             except IntegrityError:  # Somebody else sent the same photo or made the same label at the same moment.
                 recorded.is_alone = False
                 if last_try:
                     raise
         report.added += part.added
+        report.taught += part.taught
         report.known += part.known
         report.near += part.near
         report.conflicts += part.conflicts
@@ -224,8 +242,10 @@ def _record(session: Session, recorded: _Recorded, batch: list[_Read]) -> Report
             differing = report.relabelled if recorded.relabel else report.conflicts
             differing.append((one.found.path, label.name, there.name))
         if is_new:
+            report.taught += 1
             corrections.first(session, photo, importer, label)
         elif there is None or (recorded.relabel and there.id != label.id):
+            report.taught += 1
             session.flush()
             corrections.vote(session, photo, importer, label, is_admin=True, votes_needed=recorded.votes_needed)
         if near is not None:

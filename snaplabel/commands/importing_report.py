@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from snaplabel import output, voices
+from snaplabel.commands import sources
 from snaplabel.commands.importing import Report
 from snaplabel.commands.labelling import may_be_same
 
@@ -66,7 +67,7 @@ def show(report: Report, classifier_name: str) -> None:
     for pair in report.alike:
         output.say(f"\n{may_be_same(pair)}")
     if not report.added and not report.known:
-        output.say("Nothing was imported. A source looks like this: shirts/arsenal/1.jpg, shirts/chelsea/2.jpg.")
+        output.say(f"Nothing was imported. {sources.LIKE_THIS}")
 
 
 def _reason(reason: str) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -43,6 +44,8 @@ def report(settings: Settings, args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
     elif args.out is None:
         _say(model, found)
+        if model.state == "candidate":
+            output.say(_ways(model.version, args.classifier))
     return 0
 
 
@@ -110,6 +113,12 @@ def _say(model: Model, found: Report) -> None:
             ("truth", "taken for", "times"),
             [(found.labels[t].name, found.labels[a].name, str(len(ids))) for t, a, ids in pairs],
         )
+
+
+def _ways(version: int, classifier: str) -> str:
+    """What can be done with a candidate."""
+    which = str(version) if classifier == people.DEFAULT else f"{version} --classifier {shlex.quote(classifier)}"
+    return f"\n`snaplabel promote {which}` lets it answer all the same, `snaplabel discard {which}` puts it aside."
 
 
 def _gain(change: Change, parent: int | None) -> str:

@@ -3,7 +3,7 @@
 import argparse
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -65,11 +65,16 @@ def _decide(session: Session, args: argparse.Namespace, votes_needed: float) -> 
     if args.decision == "undo":
         return _undo(session, classifier_id, args.act, votes_needed)
     found = [_photo(session, classifier_id, photo_id) for photo_id in dict.fromkeys(args.photos)]
-    which = ("photo " if len(found) == 1 else "photos ") + ", ".join(str(photo.id) for photo in found)
+    which = _named([photo.id for photo in found])
     if args.decision == "relabel":
         label = _label(session, classifier_id, args)
-        _each(found, lambda photo: reviews.relabel(session, photo, label, person_id=None, votes_needed=votes_needed))
-        return f"{which.capitalize()}: {label.name} now. {REFIT}"
+        done = _each(
+            found, lambda photo: reviews.relabel(session, photo, label, person_id=None, votes_needed=votes_needed)
+        )
+        kept, changed = ([act.photo_id for act in done if act.verb == verb] for verb in ("keep", "relabel"))
+        sentences = [f"{_named(changed).capitalize()}: {label.name} now."] if changed else []
+        sentences += [f"{_named(kept).capitalize()}: {label.name} already, and kept so."] if kept else []
+        return " ".join([*sentences, REFIT] if changed else sentences)
     if args.decision == "keep":
         _each(found, lambda photo: reviews.keep(session, photo, person_id=None, votes_needed=votes_needed))
         return f"Kept {which}."
@@ -77,14 +82,21 @@ def _decide(session: Session, args: argparse.Namespace, votes_needed: float) -> 
     return f"Took out {which}; `snaplabel review undo` takes back the latest. {REFIT}"
 
 
-def _each(photos: list[Photo], act: Callable[[Photo], Act]) -> None:
+def _named(ids: Sequence[int | None]) -> str:
+    """photo 1; photos 1, 2."""
+    return ("photo " if len(ids) == 1 else "photos ") + ", ".join(map(str, ids))
+
+
+def _each(photos: list[Photo], act: Callable[[Photo], Act]) -> list[Act]:
+    done = []
     for photo in photos:
         try:
-            act(photo)
+            done.append(act(photo))
         except ReviewError as error:
             raise ReviewError(
                 f"Photo {photo.id}: {error}" + (" Nothing was done." if len(photos) > 1 else "")
             ) from error
+    return done
 
 
 def _photo(session: Session, classifier_id: int, photo_id: int) -> Photo:

@@ -13,6 +13,8 @@ PHOTO_ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".av
 # What fastai and torchvision call the parts of a data set: never labels.
 PARTS = {"train", "training", "valid", "validation", "val", "test", "testing"}
 
+LIKE_THIS = "A source looks like this: shirts/arsenal/1.jpg, shirts/chelsea/2.jpg."
+
 
 @dataclass(frozen=True)
 class Found:

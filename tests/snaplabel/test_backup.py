@@ -118,7 +118,11 @@ def test_a_backup_comes_back_as_it_was(
 
 
 def test_a_second_backup_takes_what_is_new_and_drops_what_was_erased(
-    house: Settings, other: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    house: Settings,
+    other: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     first, second = _take_in(house, 1), _take_in(house, 2)
     Store(house.store).put("models/1/1/head.safetensors", b"as it was")
@@ -136,6 +140,9 @@ def test_a_second_backup_takes_what_is_new_and_drops_what_was_erased(
     copies = Store(str(tmp_path / "copy" / "store"))
     assert sorted(copies.walk()) == sorted(["models/1/1/head.safetensors", photo_key(second), photo_key(third)])
     assert copies.get("models/1/1/head.safetensors") == b"as it is"
+    of_first, of_second = capsys.readouterr().out.splitlines()
+    assert of_first == "2 photos and 0 versions of models are in copy."
+    assert of_second == "2 photos and 0 versions of models are in copy. New this time: 1 photo."
     _environment(other, monkeypatch)
     assert cli.main(["restore", "copy"]) == 0
     assert _known(other) == [second, third]

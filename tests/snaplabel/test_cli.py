@@ -179,6 +179,40 @@ def test_a_command_that_is_mistyped_brings_up_the_near_one(capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        ("status", "did you mean 'models' or 'doctor'?"),
+        ("stats", "`snaplabel --help` lists what there is."),
+    ],
+)
+def test_a_command_that_is_like_no_other_brings_up_none_by_its_letters(
+    command: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([command]) == 2
+
+    assert f"there is no command {command!r}; {hint}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "usage"),
+    [
+        (["train", "--fulll"], "usage: snaplabel train [-h] [--classifier NAME] [--full]"),
+        (["review", "keep", "1", "--fulll"], "usage: snaplabel review keep [-h]"),
+        (["label", "archive", "ant", "--fulll"], "usage: snaplabel label archive [-h]"),
+        (["--fulll"], "usage: snaplabel [-h] [--version] COMMAND"),
+    ],
+)
+def test_an_option_that_is_not_there_brings_up_the_usage_of_its_own_command(
+    argv: list[str], usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(argv) == 2
+
+    said = capsys.readouterr().err
+    assert said.startswith(usage)
+    assert "unrecognized arguments: --fulll" in said
+
+
+@pytest.mark.parametrize(
     ("setting", "value", "sentence"),
     [
         ("SNAPLABEL_BACKBONE", "resnet81", "SNAPLABEL_BACKBONE: torchvision has no classification network 'resnet81'"),

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from snaplabel import cli, home
+from snaplabel import backbones, cli, home, people, registry
+from snaplabel.backbones import BackboneCard, Preparation
 from snaplabel.commands import doctor, tokens
 from snaplabel.commands.doctor import Finding
+from snaplabel.registry import Card
 from snaplabel.settings import Settings
+from snaplabel.tables import Model
 
 GOOD, BAD = "123:good-token-of-a-bot", "123:bad-token-of-a-bot"
 
@@ -153,6 +156,33 @@ def test_it_says_where_the_weights_come_from(settings: Settings) -> None:
     assert "at the first start" in before
     assert "downloaded before" in said(settings)
     assert "is a folder" in said(replace(settings, weights=downloads))
+
+
+def test_a_network_that_started_from_nothing_is_a_problem_until_it_was_taught(settings: Settings) -> None:
+    def found() -> Finding:
+        return next(finding for finding in doctor.examine(settings) if finding.part == "weights")
+
+    card = BackboneCard("net-1", settings.backbone, 4, Preparation(32, 32), is_pretrained=False, source="random")
+    with home.opened(settings) as (database, store), database.begin() as session:
+        backbones.save_card(store, card)
+        classifier_id = people.make_classifier(session, "birds").id
+        about = Card("birds", 0, "backbone", card.version).to_json()
+        row = {"classifier_id": classifier_id, "version": 0, "kind": "backbone", "backbone": card.version, "key": "m/0"}
+        session.add(model := Model(**row, card=about))
+        session.flush()
+        registry.publish(session, model)
+
+    untaught = found()
+    settings.downloads.mkdir()
+    (settings.downloads / f"{settings.backbone}-7ebf99e0.pth").write_bytes(b"")
+    downloaded = found()
+    backbones.save_card(store, replace(card, is_pretrained=True))
+
+    assert untaught.sentence == "birds started from nothing, without pretrained weights"
+    assert f"SNAPLABEL_WEIGHTS at a .safetensors or .pth file of {settings.backbone}" in str(untaught.problem)
+    assert "`snaplabel train --full --classifier birds` takes it up" in str(untaught.problem)
+    assert f"at {settings.downloads / settings.backbone}-7ebf99e0.pth;" in str(downloaded.problem)
+    assert found().problem is None
 
 
 @pytest.mark.parametrize(

@@ -221,15 +221,49 @@ def test_the_command_reports_and_returns_1_when_nothing_came_in(
     monkeypatch.setenv("SNAPLABEL_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "photos", {**TREE, "red/text.png": b"hello"})
-    write(tmp_path / "loose", {"1.png": picture(1)})
+    write(tmp_path / "broken", {"red/1.png": b"hello"})
 
     assert cli.main(["import", "photos"]) == 0
     out = capsys.readouterr().out
     assert "3 photos added to 'default', 0 were here already." in out
     assert "red/text.png: not a photo that can be read" in out
 
-    assert cli.main(["import", "loose"]) == 1
+    assert cli.main(["import", "broken"]) == 1
     assert "Nothing was imported." in capsys.readouterr().out
+
+
+def test_photos_without_label_folders_are_refused_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SNAPLABEL_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "set" / "ant", {f"{n}.png": picture(n) for n in range(3)})
+    zipped(tmp_path / "ants.zip", {"1.png": picture(1)})
+
+    codes = [cli.main(["import", source]) for source in ("set/ant", "ants.zip")]
+
+    said = capsys.readouterr()
+    assert (codes, said.out) == ([1, 1], "")
+    of_folder, of_zip = said.err.splitlines()
+    assert f"set/ant holds photos and no label folders; did you mean its parent, {tmp_path / 'set'}? A " in of_folder
+    assert "ants.zip holds photos and no label folders. A source looks like this" in of_zip
+
+
+def test_the_log_counts_the_files_that_changed_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SNAPLABEL_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "photos", {**TREE, "red/text.png": b"hello"})
+    write(tmp_path / "after", {"blue/1.png": picture(1)})
+
+    for source in (["photos"], ["photos"], ["after"], ["after", "--relabel"]):
+        assert cli.main(["import", *source]) == 0
+
+    capsys.readouterr()
+    assert cli.main(["acts"]) == 0
+    written = [line.split("\t")[3] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert written == ["imported 1 file", "imported 0 files", "imported 0 files", "imported 3 files"]
 
 
 def test_real_photos_come_in_quickly(database: Database, store: Store, test_data: Path) -> None:

@@ -99,6 +99,18 @@ def test_an_earlier_version_without_a_report_is_told_by_its_card(capsys: pytest.
     assert capsys.readouterr().out.splitlines()[0].startswith("v1 (retired): 10 %")
 
 
+def test_what_can_be_done_with_a_candidate_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with home.opened(read()) as (database, _), database.begin() as session:
+        session.scalars(select(Classifier)).one().name = "my birds"
+        session.scalars(select(Model).where(Model.version == 1)).one().state = "candidate"
+
+    assert [cli.main(["report", version, "--classifier", "my birds"]) for version in ("1", "2")] == [0, 0]
+
+    said = capsys.readouterr().out
+    assert said.count("`snaplabel promote 1 --classifier 'my birds'` lets it answer all the same") == 1
+    assert "promote 2" not in said
+
+
 def test_files_are_written_with_the_picture(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["report", "--out", "kept/here"]) == 0
 

@@ -123,6 +123,15 @@ def test_relabelling_and_undoing_it(home: Database, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.usefixtures("home")
+def test_relabelling_with_the_label_that_it_has_says_that_it_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _said(capsys, "review", "relabel", "1", "cat") == "Photo 1: cat already, and kept so.\n"
+
+    both = _said(capsys, "review", "relabel", "2", "3", "dog")
+
+    assert both.startswith("Photo 2: dog now. Photo 3: dog already, and kept so. `snaplabel train` refits")
+
+
+@pytest.mark.usefixtures("home")
 def test_a_label_that_is_not_there_is_asked_about(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Did you mean “dog”?" in _said(capsys, "review", "relabel", "1", "dogg", code=FAILED)
     assert "--new" in _said(capsys, "review", "relabel", "1", "owl", code=FAILED)

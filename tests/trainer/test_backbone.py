@@ -1,8 +1,12 @@
 """Where a new classifier's network comes from, and what is refused."""
 
+import errno
+import io
 import threading
 from dataclasses import replace
+from email.message import Message
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 
 import numpy as np
 import openvino
@@ -278,6 +282,32 @@ def test_a_file_that_cannot_be_weights_is_named(settings: Settings, tmp_path: Pa
 
     with pytest.raises(WeightsError, match="SNAPLABEL_WEIGHTS"):
         weights.find(replace(settings, weights=tmp_path / name))
+
+
+def test_a_failed_download_says_why_what_to_fetch_and_what_takes_it_up(tmp_path: Path) -> None:
+    url = "https://127.0.0.1:1/net-0a1b2c3d.pth"
+
+    with pytest.raises(WeightsError) as failure:
+        weights._fetch(url, tmp_path / "downloads" / "net-0a1b2c3d.pth", "net")
+
+    assert "of net can't be downloaded: no connection (Connection refused). " in str(failure.value)
+    assert f"Fetch {url} some other way and point SNAPLABEL_WEIGHTS at the file" in str(failure.value)
+    assert "`snaplabel train --full` takes it up" in str(failure.value)
+    assert not list((tmp_path / "downloads").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (HTTPError("https://x", 404, "Not Found", Message(), io.BytesIO()), "its address answers with status 404"),
+        (URLError(TimeoutError()), "no answer within 10 s"),
+        (TimeoutError(), "no answer within 10 s"),
+        (URLError("unknown url type"), "no connection (unknown url type)"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_the_reason_of_a_failed_download_is_short(error: OSError, why: str) -> None:
+    assert weights._why(error) == why
 
 
 def test_damaged_weights_are_a_sentence(tmp_path: Path) -> None:

@@ -469,6 +469,7 @@ def test_the_command_prints_the_familiar_table(
     said = out.file.getvalue()  # type: ignore[attr-defined]
     assert code == 0
     assert "epoch  train_loss  valid_loss  error_rate   time" in said
+    assert said.count("teaching it the held-out photos too…") == 1
     assert "published v1" in said or "kept as a candidate" in said
     assert "`snaplabel report` says more" in said
 
