@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Select, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from snaplabel import disputes, labels, standing, tally
+from snaplabel import disputes, labels, photos, standing, tally
 from snaplabel.database import now
 from snaplabel.standing import trust as trust
 from snaplabel.tables import Correction, Label, Person, Photo
@@ -83,7 +83,7 @@ def revert_all(session: Session, person: Person, *, votes_needed: float, classif
 
 def settle(session: Session, photo_ids: Collection[int], votes_needed: float) -> int:
     """Let the votes say anew what these photos show; how many labels changed."""
-    return sum(_accept(found, votes_needed) for found in tally.of_many(session, _photos(session, photo_ids)))
+    return sum(_accept(session, found, votes_needed) for found in tally.of_many(session, _photos(session, photo_ids)))
 
 
 # Weighing a thousand open questions takes a quarter of a second, and nobody decides more than these at a sitting.
@@ -161,7 +161,7 @@ def _state(session: Session, photo: Photo) -> _State:
 def _outcome(session: Session, photo: Photo, before: _State, person: Person, votes_needed: float) -> Outcome:
     """Accept what the votes say after one of them changed, here and where it moves somebody's standing."""
     found = tally.of(session, photo)
-    changed = _accept(found, votes_needed)
+    changed = _accept(session, found, votes_needed)
     is_alone = sum(len(side.people) for side in found.sides) < 2
     if changed and not is_alone and (before.is_decided or found.decided is not None):
         # What an admin accepts here is what the others are measured by, here and elsewhere.
@@ -179,12 +179,13 @@ def _outcome(session: Session, photo: Photo, before: _State, person: Person, vot
     return Outcome(accepted, changed, found.is_question, person.id in found.waiting)
 
 
-def _accept(found: Tally, votes_needed: float) -> bool:
+def _accept(session: Session, found: Tally, votes_needed: float) -> bool:
     """Give the photo the label that its votes accept; whether that is a change."""
     photo, accepted = found.photo, found.accepted(votes_needed)
     if accepted == photo.label_id:
         return False
     photo.label_id, photo.labelled_at = accepted, now()
+    photos.teach_the_first(session, photo)
     return True
 
 

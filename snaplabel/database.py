@@ -27,7 +27,7 @@ ADVICE = {
     "is locked": "Another program holds it for too long: close what else has the file open.",
     "readonly": "It can't be written to: check the permissions of its file and folder, and that the disk is writable.",
     "unable to open": "Its file can't be opened: check that the folder exists, may be written to, and has room.",
-    "disk I/O": "Its disk fails: look at the system's log, and restore a backup if the file was damaged.",
+    "disk I/O": "Its disk is full or fails: make room, or else look at the system's log.",
     "malformed": "Its file is damaged: stop snaplabel and restore a backup.",
     "not a database": "Its file is damaged or something else: stop snaplabel and restore a backup.",
 }

@@ -88,7 +88,7 @@ class TrainingError(SnaplabelError):
 
 
 class AlreadyTraining(TrainingError):
-    """This classifier is being trained right now."""
+    """This classifier is being trained right now; a training that was killed can be taken up a minute later."""
 
 
 class Cancelled(TrainingError):

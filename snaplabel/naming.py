@@ -42,8 +42,9 @@ def archived(session: Session, classifier_id: int, name: str) -> Label:
 
 
 def photos_of(session: Session, label: Label) -> int:
-    """How many photos have this label now."""
-    return session.scalar(select(func.count()).where(Photo.label_id == label.id)) or 0
+    """How many photos have this label now, those that were taken out or can't be read left aside, as in the list."""
+    query = select(func.count()).where(Photo.label_id == label.id, Photo.removed_at.is_(None))
+    return session.scalar(query.where(Photo.unreadable.is_(None))) or 0
 
 
 def make(session: Session, classifier_id: int, name: str, *, person_id: int | None) -> Label:

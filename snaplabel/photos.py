@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy import and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from snaplabel import images, labels, remembered
@@ -129,6 +129,21 @@ def _side(session: Session, classifier_id: int, sha256: str, label_id: int | Non
     if counted is None:
         counted = count_sides(session, classifier_id, label_id)
     return "exam" if (counted["exam"] + 1) * EXAM_EVERY <= counted.total() + 1 else "lesson"
+
+
+def teach_the_first(session: Session, photo: Photo) -> None:
+    """Make an exam photo, with its group, a lesson where its label has none: nobody could learn that label otherwise.
+
+    The other way round is never done: what was a lesson once may have been learnt.
+    """
+    if photo.split == "lesson" or photo.label_id is None:
+        return
+    session.flush()
+    mine = Photo.classifier_id == photo.classifier_id, Photo.label_id == photo.label_id, Photo.split == "lesson"
+    usable = Photo.unreadable.is_(None), Photo.removed_at.is_(None)
+    if session.scalar(select(Photo.id).where(*mine, *usable).limit(1)) is None:
+        group = or_(Photo.id == photo.id, Photo.group_id == photo.group_id)
+        session.execute(update(Photo).where(Photo.classifier_id == photo.classifier_id, group).values(split="lesson"))
 
 
 def count_sides(session: Session, classifier_id: int, label_id: int) -> Counter[str]:

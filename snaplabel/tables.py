@@ -115,7 +115,8 @@ class Chat(Base):
 class Photo(Base):
     """One picture of one classifier, addressed by the sha256 of the bytes in the store.
 
-    group_id: the first photo of its group (near-duplicates, album, burst); a group shares one split for ever.
+    group_id: the first photo of its group (near-duplicates, album, burst); a group shares one split. What is a lesson
+    stays one; an exam photo becomes one when its label has none.
     phash: 64-bit perceptual hash, signed; band0..3 are its four 16-bit parts, indexed, to find near ones.
     label_id: the label accepted so far; None until somebody said it. labelled_at: when that, or `removed_at`, last
     changed.

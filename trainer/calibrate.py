@@ -14,6 +14,8 @@ from trainer.recipe import Calibration
 PRIOR_PHOTOS = 16.0
 # A threshold of 1 would read as "100 %".
 HIGHEST = 0.999
+# No probability reaches it. One of 1 is what a head says of anything far enough from its lessons.
+NEVER = 2.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _least(chances: Floats, hit: Bools, share: float, lowest: float, unproven: f
         possible = ranked[is_end & here & (high >= share)]
         careful = possible[-1] if len(possible) else np.nextafter(ranked[~hit[order]][0], np.float32(2))
     found = min(careful, proven[-1]) if len(proven) else careful
-    return min(max(float(found), lowest), HIGHEST)
+    return NEVER if found == NEVER else min(max(float(found), lowest), HIGHEST)
 
 
 def own_distances(embeddings: Floats, truth: Ints, groups: Ints) -> Floats:

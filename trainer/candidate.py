@@ -1,10 +1,12 @@
 """A candidate: a head fitted to embeddings, calibrated and examined; and what the current model says beside it."""
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from snaplabel import heads
+from snaplabel.errors import ModelError
 from snaplabel.heads import Floats, Head
 from snaplabel.registry import Card, Exam
 from snaplabel.store import Store
@@ -13,6 +15,8 @@ from trainer import calibrate, fit, judge, leftout
 from trainer.calibrate import Calibrated
 from trainer.dataset import Dataset, Ints
 from trainer.recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,11 +83,11 @@ def make(data: Dataset, embeddings: Floats, recipe: Recipe, by: Taught | None = 
     numbers = recipe.calibration
     if leftout.is_alone(truth, groups).any():
         # Nobody could ask for a second photo of that label: nothing unproven may sound as if it would be told apart.
-        numbers = replace(numbers, unproven_sure=calibrate.HIGHEST)
+        numbers = replace(numbers, unproven_sure=calibrate.NEVER)
     calibrated = calibrate.calibrate(*evidence, distances, numbers)
     logits, asked, how = exam_logits, exam_rows, "exam"
     right = exam_truth
-    if judge.is_too_small(exam_truth, taught) and len(unseen[1]) > len(exam_truth):
+    if judge.is_too_small(exam_truth, data.truth[lesson]) and len(unseen[1]) > len(exam_truth):
         logits, asked, how = unseen[0], unseen_rows, "cross-validation"
         right = taught[unseen[1]]
     answers = taught[logits.argmax(axis=1)]
@@ -122,17 +126,29 @@ def said_by(store: Store, model: Model, data: Dataset, embeddings: Floats) -> tu
     """What a published model says of photos, and the probabilities of those answers; both (N,).
 
     Answers are rows of the data's labels, UNKNOWN for a label no longer there; one that was merged into another since
-    counts as that one. embeddings: float32 (N, dimension), by that model's backbone. None: the model knows no labels.
-    Raises ModelError, StoreError.
+    counts as that one. embeddings: float32 (N, dimension), by that model's backbone. None: the model knows no labels,
+    or its head is damaged. Raises StoreError.
     """
-    card = Card.from_json(model.card)
-    if not card.labels:
+    card, head = Card.from_json(model.card), head_of(store, model)
+    if head is None:
         return None
     if not len(embeddings):
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
     place = {label_id: row for row, (label_id, _) in enumerate(data.labels)}
     place |= {label_id: place[into] for label_id, into in data.merged if into in place}
     rows = np.array([place.get(label_id, judge.UNKNOWN) for label_id, _ in card.labels], np.int64)
-    logits = heads.load(store, model.key, card).logits(embeddings)
+    logits = head.logits(embeddings)
     chances: Floats = heads.probabilities(logits, card.temperature).max(axis=1)
     return rows[logits.argmax(axis=1)], chances
+
+
+def head_of(store: Store, model: Model) -> Head | None:
+    """The head of a published model; None: it knows no labels, or its file is damaged. Raises StoreError."""
+    card = Card.from_json(model.card)
+    if not card.labels:
+        return None
+    try:
+        return heads.load(store, model.key, card)
+    except ModelError as error:
+        log.warning("v%s can't be asked: %s", model.version, error)
+        return None

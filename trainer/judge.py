@@ -17,8 +17,9 @@ WORSE = 0.05
 BETTER = 0.05
 # A label whose right answers at least halve is looked at more sternly: four broken and none mended are enough.
 COLLAPSED = 0.1
-# Fewer exam photos say so little that cross-validation on the lesson side is shown in their place.
-FEW_EXAM_PHOTOS = 10
+# Fewer exam photos, or labels with this share of the lessons left out of it, say so little that cross-validation on the
+# lesson side is shown in their place. One new label among many does not change what is measured.
+FEW_EXAM_PHOTOS, UNASKED = 10, 0.2
 UNKNOWN = reports.UNKNOWN
 # Calibration: bins of at least so many photos each, and at most so many bins.
 BIN_PHOTOS, MOST_BINS = 10, 10
@@ -108,9 +109,13 @@ def wilson(wrong: int, asked: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
-def is_too_small(exam_truth: Ints, taught: Ints) -> bool:
-    """Whether an exam says too little: under ten photos, or a taught label without any."""
-    return len(exam_truth) < FEW_EXAM_PHOTOS or not np.isin(taught, exam_truth).all()
+def is_too_small(exam_truth: Ints, lesson_truth: Ints) -> bool:
+    """Whether an exam says too little: under ten photos, or none of labels that hold a fifth of the lessons or more.
+
+    exam_truth, lesson_truth: (M,), (N,), labels of the photos on either side.
+    """
+    unasked = ~np.isin(lesson_truth, exam_truth)
+    return len(exam_truth) < FEW_EXAM_PHOTOS or unasked.mean() >= UNASKED
 
 
 def chance_of(one_way: int, other_way: int) -> float:
@@ -142,23 +147,33 @@ def gain(fixed: int, broken: int, asked: int, z: float = 1.96) -> tuple[float, f
     return (fixed - broken) / asked, max(-1.0, middle - reach), min(1.0, middle + reach)
 
 
-def decide(truth: Ints, old: Ints | None, new: Ints, photo_ids: Ints, names: tuple[str, ...], taught: Ints) -> Decision:
+def decide(
+    truth: Ints,
+    old: Ints | None,
+    new: Ints,
+    photo_ids: Ints,
+    names: tuple[str, ...],
+    taught: Ints,
+    alone: str = "The first model.",
+) -> Decision:
     """Compare a candidate's answers with the current model's on the same exam photos.
 
-    truth, old, new: (N,), rows of `names`, or UNKNOWN. old None: there is no model that knows anything yet, and the
-    candidate is published. taught: rows of `names` that the candidate knows.
+    truth, old, new: (N,), rows of `names`, or UNKNOWN. old None: there is no model to compare with, for the reason that
+    `alone` says, and the candidate is published. taught: rows of `names` that the candidate knows.
     """
     new_error = float((new != truth).mean()) if len(truth) else None
     if old is None:
-        return Decision(True, _remarks("The first model.", truth, names, taught), None, new_error)
+        return Decision(True, _remarks(alone, truth, names, taught), None, new_error)
     old_error = float((old != truth).mean()) if len(truth) else None
     was, now = old == truth, new == truth
     fixed, broken = tuple(photo_ids[now & ~was].tolist()), tuple(photo_ids[was & ~now].tolist())
     publish, verdict = True, "Nothing lost: no exam photo is answered worse."
     collapsed = _collapsed(truth, was, now)
-    if collapsed is not None:
-        row, before, after = collapsed
+    if collapsed:
+        (row, before, after), *others = collapsed
         publish, verdict = False, f"It unlearnt {names[row]}: {after} right in the exam, {before} before."
+        if others:
+            verdict += f" So it did {_listed([names[row] for row, _, _ in others])}."
     elif len(broken) > len(fixed) and chance_of(len(broken), len(fixed)) < WORSE:
         publish, verdict = False, f"Worse: {_photos(len(broken))} went wrong and {len(fixed)} came right."
     elif len(fixed) > len(broken):
@@ -170,17 +185,16 @@ def decide(truth: Ints, old: Ints | None, new: Ints, photo_ids: Ints, names: tup
     return Decision(publish, _remarks(verdict, truth, names, taught), old_error, new_error, fixed, broken)
 
 
-def _collapsed(truth: Ints, was: Bools, now: Bools) -> tuple[int, int, int] | None:
-    """The label that lost most, if one lost half its right answers beyond chance: (row, right before, right now)."""
-    worst: tuple[int, int, int] | None = None
+def _collapsed(truth: Ints, was: Bools, now: Bools) -> list[tuple[int, int, int]]:
+    """Labels that lost half their right answers beyond chance, worst first: (row, right before, right now)."""
+    found = []
     for row in np.unique(truth).tolist():
         mine = truth == row
         before, after = int(was[mine].sum()), int(now[mine].sum())
         broken, fixed = int((was & ~now)[mine].sum()), int((now & ~was)[mine].sum())
-        lost = after * 2 <= before and before > 0 and chance_of(broken, fixed) < COLLAPSED
-        if lost and (worst is None or before - after > worst[1] - worst[2]):
-            worst = (row, before, after)
-    return worst
+        if after * 2 <= before and before > 0 and chance_of(broken, fixed) < COLLAPSED:
+            found.append((row, before, after))
+    return sorted(found, key=lambda one: one[2] - one[1])
 
 
 def _remarks(verdict: str, truth: Ints, names: tuple[str, ...], taught: Ints) -> str:

@@ -53,10 +53,12 @@ def is_alone(truth: Ints, groups: Ints) -> Bools:
     return spread[truth] < 2
 
 
-def strangeness(embeddings: Floats, truth: Ints, groups: Ints, labels: int) -> Doubles:
+def strangeness(embeddings: Floats, truth: Ints, groups: Ints, labels: int, *, is_taught: bool = False) -> Doubles:
     """How far each photo lies from its label's centre, made without its own group; (N,), in robust standard deviations.
 
     Those are 1.4826 × the median absolute deviation from the median; a label of few photos borrows those of all.
+    is_taught: the network has drawn photos of a label together until their distances differ by orders of magnitude, so
+    that their logarithms are compared.
     """
     directions = fit.unit(embeddings)
     total = fit.one_hot(truth, labels).T @ directions
@@ -64,6 +66,8 @@ def strangeness(embeddings: Floats, truth: Ints, groups: Ints, labels: int) -> D
     own = np.zeros((int(pair.max()) + 1, directions.shape[1]), np.float32)
     np.add.at(own, pair, directions)
     distance = 1.0 - (directions * fit.unit(total[truth] - own[pair])).sum(axis=1)
+    if is_taught:
+        distance = np.log(np.maximum(distance, 1e-6))
     middle, spread = _spread(distance)
     found = (distance - middle) / spread
     for label in range(labels):

@@ -53,9 +53,13 @@ def gather(context: "Context", progress: Progress, classifier_id: int, seen: See
             f"{many} labels are more than one classifier can learn ({context.recipe.refit.most_labels}). "
             "`snaplabel label` lists them; merge or archive some, or make a second classifier."
         )
+    whole = int(data.pictured().sum())
     data, vectors = embedded(context, progress, data, classifier_id, current.backbone)
+    lost = whole - int(data.pictured().sum())
     sifted = unconfirmed.sift(data, vectors, unsure, context.recipe)
-    return Material(current, sifted.data, sifted.embeddings, sifted.remark)
+    unread = f"{lost} photo{' is' if lost == 1 else 's are'} left out that can't be read; the review lists them."
+    remarks = [remark for remark in (unread if lost else "", sifted.remark) if remark]
+    return Material(current, sifted.data, sifted.embeddings, " ".join(remarks))
 
 
 def embedded(

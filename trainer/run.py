@@ -163,7 +163,7 @@ def _train(context: Context, run: TrainingRun, progress: Progress, started: floa
 
 def _made_before(context: Context, run: TrainingRun, here: Material) -> Model | None:
     """The version that this training would only make once more: the current one, or one that it was refused beside."""
-    if is_known(here.current, here.data):
+    if is_known(here.current, here.data) and candidate.head_of(context.store, here.current) is not None:
         return here.current if run.kind == "refit" or _is_idle(run, here.current) else None
     if run.kind != "refit":
         return None
@@ -207,7 +207,8 @@ def _refit(context: Context, run: TrainingRun, progress: Progress, here: Materia
     names = candidate.names(data)
     exam = data.only(data.is_exam)
     old = candidate.answers_of(context.store, current, exam, vectors[data.is_exam])
-    decision = judge.decide(exam.truth, old, found.exam_answers, exam.photo_ids, names, found.taught)
+    alone = "The first model." if not current.card["labels"] else f"v{current.version} can't be asked: it is damaged."
+    decision = judge.decide(exam.truth, old, found.exam_answers, exam.photo_ids, names, found.taught, alone)
     if not backbones.load_card(context.store, current.backbone).is_pretrained:
         sentence = f"{decision.verdict} The network itself was never taught: a full training will help."
         decision = replace(decision, verdict=sentence)

@@ -125,7 +125,7 @@ def find(data: Dataset, spaces: Sequence[Space], prints: Sequence[Fingerprint]) 
         if len(np.unique(truth)) < 2:
             continue
         chances[rows] = leftout.chances(space.embeddings, truth, groups, labels)
-        strangeness[rows] = leftout.strangeness(space.embeddings, truth, groups, labels)
+        strangeness[rows] = leftout.strangeness(space.embeddings, truth, groups, labels, is_taught=space.is_taught)
         known[rows] = ~leftout.is_alone(truth, groups)
         if not space.is_taught:
             wrong = np.flatnonzero(known[rows] & (chances[rows].argmax(axis=1) != truth))

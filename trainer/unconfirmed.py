@@ -40,7 +40,7 @@ def sift(data: Dataset, embeddings: Floats, unconfirmed: Collection[int], recipe
     if confirmed.all() or len(taught) < 2:
         return Sifted(data, embeddings, "")
     exam = data.is_exam & confirmed
-    is_small = judge.is_too_small(data.truth[exam], taught)
+    is_small = judge.is_too_small(data.truth[exam], data.truth[lessons])
     on_exam = _on_exam(data, embeddings, lessons, exam, recipe)
     on_lessons = _on_lessons(data, embeddings, lessons, recipe)
     if on_exam.asked + on_lessons.asked < judge.FEW_EXAM_PHOTOS:

@@ -8,7 +8,7 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from snaplabel import corrections, labels, people, standing, tally
-from snaplabel.database import Database
+from snaplabel.database import Database, now
 from snaplabel.tables import Correction, Label, Person, Photo
 
 
@@ -21,7 +21,7 @@ class Ballot:
         self.labels: dict[str, Label] = {n: labels.make(session, self.classifier.id, n) for n in ("cat", "dog", "owl")}
         self._count = 0
 
-    def photo(self) -> Photo:
+    def photo(self, split: str = "lesson", group: int | None = None) -> Photo:
         self._count += 1
         made = Photo(
             classifier_id=self.classifier.id,
@@ -34,7 +34,8 @@ class Ballot:
             colours=b"",
             width=1,
             height=1,
-            split="lesson",
+            split=split,
+            group_id=group,
         )
         self.session.add(made)
         self.session.flush()
@@ -338,3 +339,27 @@ def test_a_settle_asks_the_database_a_few_times_whoever_voted(ballot: Ballot) ->
 
     # Votes, records, haste; photo, label and classifier have to be read again after expire_all.
     assert len(asked) <= 6
+
+
+def test_the_first_photo_of_a_label_becomes_a_lesson_and_the_next_ones_stay_in_the_exam(ballot: Ballot) -> None:
+    first = ballot.photo("exam")
+    first.group_id = first.id
+    twin, second = ballot.photo("exam", group=first.id), ballot.photo("exam")
+
+    ballot.vote(first, "ada", "cat", admin=True)
+    ballot.vote(second, "ada", "cat", admin=True)
+    ballot.session.expire_all()
+
+    assert [one.split for one in (first, twin, second)] == ["lesson", "lesson", "exam"]
+
+
+def test_a_lesson_never_becomes_an_exam_photo_and_one_that_was_taken_out_is_none(ballot: Ballot) -> None:
+    gone, kept = ballot.photo(), ballot.photo("exam")
+    ballot.vote(gone, "ada", "owl", admin=True)
+    gone.removed_at = now()
+
+    ballot.vote(kept, "ada", "owl", admin=True)
+    ballot.vote(kept, "ada", "dog", admin=True)
+
+    assert gone.split == "lesson"
+    assert kept.split == "lesson"

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from snaplabel import acts, corrections, labels, naming, people, standing
-from snaplabel.database import Database
+from snaplabel.database import Database, now
 from snaplabel.errors import LabelError
 from snaplabel.tables import Act, Label, Photo
 from tests.snaplabel.test_corrections import Ballot
@@ -162,6 +162,16 @@ def test_an_archived_label_can_be_neither_meant_nor_told_and_comes_back_whole(na
 
     assert gone == (None, None)
     assert (names.meant("bee"), names.name_of(photo)) == ("bee", "bee")
+
+
+def test_photos_that_were_taken_out_are_not_counted_but_go_along(names: Names) -> None:
+    kept, gone = names.photo_of("ants"), names.photo_of("ants")
+    gone.removed_at = now()
+
+    moved = names.merge("ants", "ant")
+
+    assert moved == 1
+    assert [names.name_of(photo) for photo in (kept, gone)] == ["ant", "ant"]
 
 
 def test_votes_for_an_archived_label_wait_for_it(names: Names) -> None:

@@ -1,6 +1,7 @@
 """What a training makes of bad data and bad luck: a clear sentence, and the current model goes on answering."""
 
 import resource
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,20 @@ def test_far_too_many_labels_are_refused_before_they_fill_the_memory(planted: An
     assert [name for _, name in _answers(planted).labels] == ["ant", "bee"]
 
 
+def test_photos_that_can_no_longer_be_read_are_told(planted: Any) -> None:
+    _plant(planted)
+    broken = planted.photos(2, "ant")
+    embed = planted.embed
+
+    def look(photo_ids: Sequence[int], backbone: str, on_done: Callable[[int], None]) -> None:
+        embed([one for one in photo_ids if one not in broken], backbone, on_done)
+
+    over = _train(planted, embed=look)
+
+    assert over.state == "done"
+    assert "2 photos are left out that can't be read; the review lists them." in over.progress["verdict"]
+
+
 def test_a_full_disk_while_publishing_leaves_the_current_model_and_says_so(planted: Any) -> None:
     _plant(planted)
     _train(planted)
@@ -118,8 +133,8 @@ def test_a_full_disk_while_publishing_leaves_the_current_model_and_says_so(plant
     put = planted.store.put
 
     def on_a_full_disk(key: str, data: bytes) -> None:
-        """The store's own writing, on a file system that takes no more than a kilobyte of a file."""
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+        """The store's own writing, on a file system that takes no more than a kilobyte of a model."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024 if key.startswith("models/") else soft, hard))
         try:
             put(key, data)
         finally:
@@ -162,3 +177,17 @@ def test_a_head_that_is_not_what_was_published_is_never_served(planted: Any, dam
 
     with pytest.raises(ModelError, match="roll back"):
         heads.load(planted.store, model.key, Card.from_json(model.card))
+
+
+def test_a_training_makes_anew_what_was_damaged_though_there_is_nothing_new_to_learn(planted: Any) -> None:
+    _plant(planted)
+    _train(planted)
+    broken = planted.current()
+    planted.store.put(f"{broken.key}/head.safetensors", b"nothing")
+
+    over = _train(planted)
+
+    mended = planted.current()
+    assert mended.version == broken.version + 1
+    assert f"v{broken.version} can't be asked: it is damaged." in over.progress["verdict"]
+    assert heads.load(planted.store, mended.key, Card.from_json(mended.card)).weight.any()

@@ -81,6 +81,15 @@ def test_a_label_that_collapsed_is_refused_though_the_whole_got_better() -> None
     assert found.verdict.startswith("It unlearnt ant: 0 right in the exam, 4 before.")
 
 
+def test_every_label_that_collapsed_is_named_the_worst_first() -> None:
+    truth = [0] * 4 + [1] * 20 + [2] * 20
+    new = [2] * 44
+
+    found = _decide(truth, truth, new)
+
+    assert found.verdict.startswith("It unlearnt bee: 0 right in the exam, 20 before. So it did ant.")
+
+
 def test_one_photo_of_a_label_asked_twice_is_no_collapse() -> None:
     truth = [0] * 2 + [1] * 10 + [2] * 10
     new = [1, *truth[1:]]
@@ -135,12 +144,14 @@ def test_the_interval_of_no_errors_reaches_above_nothing() -> None:
     assert high == pytest.approx(0.080, abs=1e-3)
 
 
-def test_an_exam_without_one_of_the_taught_labels_is_too_small() -> None:
-    taught = np.array([0, 1])
+def test_an_exam_that_leaves_out_a_fifth_of_what_is_taught_is_too_small() -> None:
+    taught = np.array([0, 1] * 20)
 
     assert judge.is_too_small(np.zeros(20, np.int64), taught)
     assert judge.is_too_small(np.array([0, 1] * 4), taught)
     assert not judge.is_too_small(np.array([0, 1] * 5), taught)
+    assert not judge.is_too_small(np.array([0, 1] * 5), np.append(taught, [2] * 9))
+    assert judge.is_too_small(np.array([0, 1] * 5), np.append(taught, [2] * 10))
 
 
 def test_a_tiny_exam_says_that_it_proves_little() -> None:

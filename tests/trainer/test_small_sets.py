@@ -6,10 +6,11 @@ import numpy as np
 from PIL import Image
 
 from demo import shirts
-from snaplabel import images, labels, people, photos
+from snaplabel import heads, images, labels, people, photos
 from snaplabel.database import Database, now
+from snaplabel.registry import Card
 from trainer import candidate, dataset, fit
-from trainer.calibrate import HIGHEST
+from trainer.calibrate import NEVER
 from trainer.dataset import Dataset
 from trainer.recipe import Recipe
 
@@ -84,11 +85,11 @@ def _with_a_single(photos: int) -> float:
 
 
 def test_few_photos_beside_a_label_with_a_single_one_make_nothing_sure() -> None:
-    assert _with_a_single(photos=6) == HIGHEST
+    assert _with_a_single(photos=6) == NEVER
 
 
 def test_what_many_photos_prove_a_new_label_with_a_single_one_does_not_take_away() -> None:
-    assert _with_a_single(photos=60) < HIGHEST
+    assert _with_a_single(photos=60) < 1
 
 
 def test_the_same_picture_over_and_over_breaks_nothing() -> None:
@@ -102,6 +103,22 @@ def test_the_same_picture_over_and_over_breaks_nothing() -> None:
     assert np.allclose(chances / chances.sum(), 0.5)
     assert found.exam.error is None
     assert found.calibrated.stranger_at is None
+
+
+def test_nearly_the_same_picture_under_two_labels_makes_nothing_sure() -> None:
+    truth, rows = np.repeat([0, 1], 8), np.arange(16)
+    rng = np.random.default_rng(0)
+    vectors = (rng.normal(size=64) + 0.01 * rng.normal(size=(16, 64))).astype(np.float32)
+    one_group, lessons = np.zeros(16, np.int64), np.zeros(16, np.bool_)
+    data = Dataset(((1, "ant"), (2, "bee")), rows, ("",) * 16, truth, one_group, lessons, "")
+    elsewhere = 5 * rng.normal(size=(50, 64)).astype(np.float32)
+
+    found = candidate.make(data, vectors, RECIPE)
+
+    card = Card("default", 1, "refit", "tiny", labels=data.labels, sure_at=found.calibrated.sure_at)
+    said = heads.judge(found.head, card, elsewhere)
+    assert max(one.top[0][1] for one in said) == 1
+    assert {one.voice for one in said} == {"maybe"}
 
 
 def test_beside_a_small_exam_the_cross_validated_lessons_prove_how_sure_a_model_may_sound() -> None:

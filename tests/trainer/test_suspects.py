@@ -361,3 +361,17 @@ def test_a_thousand_photos_are_searched_in_a_second() -> None:
     suspects.find(data, [Space(vectors, there)], [(0, b"")] * 1000)
 
     assert time.process_time() - began < 1.0
+
+
+def test_photos_that_a_taught_network_drew_together_unevenly_are_not_all_far_ones() -> None:
+    rng = np.random.default_rng(0)
+    truth, groups = np.arange(400) % 4, np.arange(400)
+    away = 0.05 * rng.lognormal(sigma=1.0, size=(400, 1)) * fit.unit(rng.normal(size=(400, 64)).astype(np.float32))
+    vectors = (np.eye(4, 64)[truth] + away).astype(np.float32)
+    vectors[7] = np.eye(1, 64, 40)
+
+    usual = leftout.strangeness(vectors, truth, groups, 4)
+    taught = leftout.strangeness(vectors, truth, groups, 4, is_taught=True)
+
+    assert (usual > suspects.FAR).sum() > 40
+    assert np.flatnonzero(taught > suspects.FAR).tolist() == [7]
