@@ -8,7 +8,11 @@ from bot.messages import Choice, Command, Reply
 from snaplabel import labels, people, photos, registry, standing, trainings, voices
 from snaplabel.errors import AlreadyTraining, LabelError, ModelError
 from snaplabel.registry import Card
+from snaplabel.store import Store
 from snaplabel.tables import Classifier, TrainingRun
+
+# What may follow /retrain, and the kind of training that it asks for.
+TRAININGS = {"": "refit", **dict.fromkeys(("full", "all", "everything"), "fine_tune")}
 
 
 def run(talk: Talk) -> None:
@@ -52,7 +56,7 @@ def _stats(talk: Talk, _argument: str) -> None:
     there = photos.totals(talk.session, talk.classifier_id)
     best = standing.best(talk.session, talk.classifier_id)
     text = f"{words.number(there.photos, 'photo')}, {there.labelled} with a label."
-    if best:
+    if any(name for name, _ in best):
         text += "\nBest teachers: " + ", ".join(f"{name or 'somebody'} {count}" for name, count in best) + "."
     talk.say(Reply("What I've seen", text))
 
@@ -68,16 +72,23 @@ def _status(talk: Talk, _argument: str) -> None:
         title = f"v{model.version}, {words.number(len(card.labels), 'label')}" if card.labels else "Nothing learnt yet"
         if card.labels:
             lines.append("Exam: " + words.score(exam.error, exam.low, exam.high, exam.photos, exam.by) + ".")
-            lines.append(f"I say “quite sure” from {voices.percent(card.sure_at)} on.")
+            is_proven = card.sure_at <= 1
+            on = f"from {voices.percent(card.sure_at)} on" if is_proven else "of nothing yet: too little is proven"
+            lines.append(f"I say “quite sure” {on}.")
     queue = waiting(session, classifier_id)
     lines.append(words.queue(queue))
     running = trainings.active(session, classifier_id)
-    last = trainings.latest(session, classifier_id)
+    kinds = (trainings.latest(session, classifier_id, kind) for kind in ("refit", "fine_tune"))
+    over = [(run.finished_at, run) for run in kinds if run is not None and run.finished_at is not None]
     if running is not None:
         lines.append(looks.training(running.state, running.kind, running.progress, None, None).plain())
-    elif last is not None and last.finished_at is not None:
-        when = last.finished_at.astimezone()
-        lines.append(f"Last training: {when:%d %b %H:%M}, {last.progress.get('verdict') or 'done'}")
+    elif over:
+        # A full training may take hours, and refits that were asked for later end before it.
+        when, last = max(over, key=lambda pair: pair[0])
+        lines.append(f"Last training: {when.astimezone():%d %b %H:%M}, {last.progress.get('verdict') or 'done'}")
+    candidate = reporting.waiting(session, classifier_id)
+    if candidate is not None:
+        lines.append(words.waits(candidate.version, may_decide=talk.is_admin))
     more = trainings.until_fine_tune(session, classifier_id, talk.settings.fine_tune_after)
     if more:
         lines.append(f"{words.number(more, 'more label')} and I retrain from the ground up.")
@@ -85,7 +96,10 @@ def _status(talk: Talk, _argument: str) -> None:
 
 
 def _retrain(talk: Talk, argument: str) -> None:
-    kind = "fine_tune" if argument.lower() in ("full", "all", "everything") else "refit"
+    kind = TRAININGS.get(argument.lower())
+    if kind is None:
+        talk.say(Reply(text=words.WHICH_TRAINING, mood="error"))
+        return
     try:
         run = trainings.ask(talk.session, talk.classifier_id, kind, "command", person_id=talk.person.id)
     except AlreadyTraining:
@@ -111,7 +125,9 @@ def _rollback(talk: Talk, argument: str) -> None:
         talk.say(Reply(text="Write /rollback, or /rollback 3 for a certain version.", mood="error"))
         return
     try:
-        model = registry.rollback(talk.session, talk.classifier_id, int(wanted[:9]) if wanted else None)
+        model = registry.rollback(
+            talk.session, talk.classifier_id, int(wanted[:9]) if wanted else None, Store(talk.settings.store)
+        )
     except ModelError as error:
         talk.say(Reply(text=str(error), mood="error"))
         return
@@ -179,12 +195,13 @@ def _decide(talk: Talk, argument: str, *, publish: bool) -> None:
     try:
         if not number.isdecimal():
             raise ModelError("Say which version: /models lists them.")
-        decide = registry.promote if publish else registry.discard
-        model = decide(talk.session, talk.classifier_id, int(number[:9]))
+        here, version = talk.classifier_id, int(number[:9])
         if publish:
+            model = registry.promote(talk.session, here, version, Store(talk.settings.store))
             talk.note("promote", version=model.version)
             talk.say(Reply(f"v{model.version} is live", "An admin published it.", mood="sure"))
         else:
+            model = registry.discard(talk.session, here, version)
             talk.note("discard", version=model.version)
             talk.say(Reply(f"v{model.version} is put aside", "/models still lists it.", mood="unknown"))
     except ModelError as error:

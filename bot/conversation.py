@@ -256,6 +256,7 @@ def _named(talk: Talk, about: Message, text: str) -> None:
         return None
     if meant.label is not None and meant.is_sure:
         vote(talk, picture, meant.label)
+        about.draft = None
         return announce(talk.session, talk.settings, about)
     if meant.label is None and to_a_photo and not talk.post.is_private and len(name.split()) > 2:
         return None  # People talk about photos; not every word is meant for us.

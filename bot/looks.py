@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from bot import questions, words
 from bot.messages import Choice, Reply
 from snaplabel import labels, photos, tally, trainings, voices
+from snaplabel.errors import NothingToLearn
 from snaplabel.registry import Card
 from snaplabel.settings import Settings
 from snaplabel.tables import Correction, Label, Message, Model, Person, Photo, Prediction
@@ -93,7 +94,24 @@ def photo(session: Session, settings: Settings, message: Message) -> Reply:
         heard = " ".join(_said(message, person, label) for person, label in votes)
         waits = words.WAITS_FOR_AN_ADMIN if votes[-1][0].id in counted.waiting else words.waits_for_votes()
         text = f"{text}\n{heard} {waits}".strip()
-    return Reply(title, text, choices=_guesses(session, message, latest), mood=latest.voice)
+    rows = _guesses(session, message, latest)
+    if message.draft and not votes:
+        asked, near = _about_draft(session, picture, message.draft, has_buttons=bool(rows))
+        text = f"{text}\n{asked}".strip()
+        if near is not None and near.id not in [label_id for label_id, _, _ in latest.top[:3]]:
+            rows = ((Choice(near.name, f"as:{message.id}:{near.id}"),), *rows)
+    return Reply(title, text, choices=rows, mood=latest.voice)
+
+
+def _about_draft(session: Session, picture: Photo, draft: str, *, has_buttons: bool) -> tuple[str, Label | None]:
+    """What to say of a name that taught nothing, since it is no label, and the label that was perhaps meant.
+
+    "": it is a label by now.
+    """
+    meant = labels.meant(session, picture.classifier_id, draft)
+    if meant.label is None:
+        return words.no_such_label(draft, has_buttons=has_buttons), None
+    return ("", None) if meant.is_sure else (words.did_you_mean(draft, meant.label.name), meant.label)
 
 
 def _taught(
@@ -121,7 +139,8 @@ def _taught(
             (Choice(f"✓ {label.name}", f"as:{message.id}:{label.id}", "good"),),
             (Choice(words.SOMETHING_ELSE, f"else:{message.id}:0"),),
         )
-        return Reply(label.name, words.told(name) + ".", choices=rows, mood="taught")
+        asked = _about_draft(session, picture, message.draft, has_buttons=False)[0] if message.draft else ""
+        return Reply(label.name, f"{words.told(name)}.\n{asked}".strip(), choices=rows, mood="taught")
     if counted.sides and not counted.is_confirmed:
         # One press of an admin, and it counts in the exam too.
         rows = ((Choice(f"✓ {label.name}", f"as:{message.id}:{label.id}", "good"),), *rows)
@@ -192,7 +211,7 @@ def label_list(session: Session, message: Message, classifier_id: int, page: int
 
 def album(session: Session, settings: Settings, posts: Sequence[Message]) -> Reply:
     """The one answer under an album: a line a photo, and a button a photo to set it right."""
-    lines, buttons = [], []
+    lines, buttons, asked = [], [], dict[str, None]()
     for n, message in enumerate(posts, start=1):
         if message.failure is not None:
             lines.append(f"{n}. {refusal(message.failure)}")
@@ -208,18 +227,23 @@ def album(session: Session, settings: Settings, posts: Sequence[Message]) -> Rep
                 continue
             teachers = [person.name for person, said_it in _votes(session, twin) if said_it.id == label.id]
             lines.append(f"{n}. {label.name} ✓ {words.told(teachers[-1] if teachers else '')}")
-        elif said:
+            continue
+        if picture is not None and message.draft:
+            asked[_about_draft(session, picture, message.draft, has_buttons=False)[0]] = None
+        if said:
             lines.append(f"{n}. {words.line(said[-1].voice, said[-1].named, said[-1].shortlist)}")
         else:
             lines.append(f"{n}. …")
     rows = tuple(tuple(buttons[n : n + 5]) for n in range(0, len(buttons), 5))
     hint = "Wrong? Press its number." if buttons else ""
-    return Reply(f"{len(posts)} photos", "\n".join((*lines, hint)).strip(), choices=rows)
+    return Reply(f"{len(posts)} photos", "\n".join(filter(None, (*lines, *asked, hint))), choices=rows)
 
 
 def training(state: str, kind: str, progress: dict[str, object], failure: str | None, picture: str | None) -> Reply:
     """A training as its chat sees it, from asked-for to old score → new score."""
     name = "Full training" if kind == "fine_tune" else "Training"
+    if state == "failed" and failure == str(NothingToLearn()):
+        return Reply("Can't train yet", failure, mood="unknown")
     if state == "failed":
         return Reply(f"{name} failed", failure or "Something went wrong on my side.", mood="error")
     if state == "cancelled":
@@ -240,7 +264,7 @@ def training(state: str, kind: str, progress: dict[str, object], failure: str | 
         text = verdict or "There was nothing new to learn."
         if isinstance(old, int | float):
             text += f" v{version} stays: {voices.percent(1 - old)} right on the exam."
-        return Reply(f"{name} done", text)
+        return Reply("No new version", text)
     if isinstance(new, int | float):
         before = f"{voices.percent(1 - old)} right → " if isinstance(old, int | float) else ""
         scores = f"{before}{voices.percent(1 - new)} right {_asked(progress)}"
@@ -273,5 +297,6 @@ def model_line(model: Model) -> str:
     mark = {"current": "●", "candidate": "○", "discarded": "✕"}.get(model.state, " ")
     exam = card.exam
     right = f"{voices.percent(1 - exam.error)} right" if exam.error is not None else "not examined"
-    kind = {"refit": "head", "fine_tune": "full", "backbone": "start"}.get(model.kind, model.kind)
-    return f"{mark} v{model.version:<3} {kind:<5} {right:<14} {model.created_at.astimezone():%d %b %H:%M}"
+    # What it was made by comes last: on a phone that goes on below.
+    kind = voices.KINDS.get(model.kind, model.kind)
+    return f"{mark} v{model.version:<3} {right:<12} {model.created_at.astimezone():%d %b %H:%M}  {kind}"

@@ -23,6 +23,7 @@ def run(talk: Talk) -> None:
         if label is None or label.classifier_id != picture.classifier_id or label.archived_at is not None:
             return show_under(talk, about, looks.label_list(talk.session, about, picture.classifier_id, 0))
         vote(talk, picture, label)
+        about.draft = None
     elif verb == "new" and about.draft and ids[1:] == [draft_mark(about.draft)]:
         if not talk.may("make a label", of=picture.classifier_id):
             return None
@@ -41,7 +42,9 @@ def run(talk: Talk) -> None:
         number = [post.id for post in album(talk.session, about)].index(about.id) + 1
         back = (Choice("← Back to the album", f"back:{about.id}"),)
         return show_under(talk, about, Reply(f"Photo {number}: {one.title}", one.text, "", (*one.choices, back)))
-    elif verb != "back":
+    elif verb == "back":
+        about.draft = None
+    else:
         talk.say(Reply(text=words.OLD_BUTTON))
         return None
     return announce(talk.session, talk.settings, about)

@@ -23,6 +23,8 @@ PATIENCE_S = 60.0
 # A picture is drawn within seconds, so only the last messages can be waiting for one.
 LATEST = 2000
 HARDEST = 8
+# With count and bar beside it, a longer name would not fit a line of a phone.
+NAME_LETTERS = 18
 
 
 def _report(talk: Talk, argument: str) -> None:
@@ -47,6 +49,15 @@ def _report(talk: Talk, argument: str) -> None:
     if run is not None and is_awaited:
         talk.message.draft = f"{AWAITS}{run.id}"
         talk.rings.append(("train.report", run.id))
+
+
+def waiting(session: Session, classifier_id: int) -> Model | None:
+    """The newest version that waits for an admin's word, if it is newer than the one that answers."""
+    here = registry.current(session, classifier_id)
+    query = select(Model).where(Model.classifier_id == classifier_id, Model.state == "candidate")
+    if here is not None:
+        query = query.where(Model.version > here.version)
+    return session.scalar(query.order_by(Model.version.desc()).limit(1))
 
 
 def look(session: Session, model: Model, run: TrainingRun | None, hint: str = "") -> Reply:
@@ -76,11 +87,18 @@ def look(session: Session, model: Model, run: TrainingRun | None, hint: str = ""
 def _hardest(exam: Exam) -> str:
     """The labels that come out wrong most, as a table."""
     asked = sorted(exam.recall.items(), key=lambda item: (item[1][0] / item[1][1], -item[1][1]))
-    shown = [(name, right, all_) for name, (right, all_) in asked[:HARDEST]]
+    # A line that says "1 more" could as well name it.
+    most = HARDEST + 1 if len(asked) == HARDEST + 1 else HARDEST
+    shown = [(words.cut(name, NAME_LETTERS), right, all_) for name, (right, all_) in asked[:most]]
     width = max((len(name) for name, _, _ in shown), default=0)
-    return "\n".join(
-        f"{name:<{width}} {right:>3} of {all_:<3} {words.block(right / all_)}" for name, right, all_ in shown
-    )
+    digits = max((len(str(all_)) for _, _, all_ in shown), default=0)
+    lines = [
+        f"{name:<{width}} {right:>{digits}} of {all_:<{digits}} {words.block(right / all_, 6)}"
+        for name, right, all_ in shown
+    ]
+    if len(asked) > most:
+        lines.append(f"… and {len(asked) - most} more")
+    return "\n".join(lines)
 
 
 def follow(database: Database, platforms: Sequence[str]) -> None:

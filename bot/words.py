@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from snaplabel.voices import REFUSALS, guess, percent
+from snaplabel.voices import REFUSALS, bounds, guess, percent
 
 UNUSABLE = {
     "video": "I can't watch videos. Send me a photo or a screenshot instead.",
@@ -23,6 +23,7 @@ NOT_SAID_BY_YOU = "Only those who said it can take it back. You can still say wh
 UNKNOWN_COMMAND = "I don't know that command. /help lists what I can do."
 HINT = "Send me a photo and I'll tell you what it shows. If I'm wrong, reply with the right label. /help says more."
 NOTHING_TO_CANCEL = "No training is running."
+WHICH_TRAINING = "There are two: /retrain learns the corrections in seconds, /retrain full teaches the whole network."
 ALREADY_TRAINING = "A training is running already. /status shows how far it is, /cancel stops it."
 GETTING_READY = "I'm still getting ready. Your photo is safe, and I'll answer right here."
 SOMETHING_ELSE = "Something else…"
@@ -72,8 +73,9 @@ def make_new(text: str) -> str:
     return f"I have no label “{text}” yet. Make a new label?"
 
 
-def no_such_label(text: str) -> str:
-    return f"I have no label “{text}”; an admin can make it. Is it one of these?"
+def no_such_label(text: str, *, has_buttons: bool = True) -> str:
+    """has_buttons: labels to choose from stand below."""
+    return f"I have no label “{text}”; an admin can make it." + (" Is it one of these?" if has_buttons else "")
 
 
 def which_one() -> str:
@@ -100,8 +102,14 @@ def queue(waiting: int) -> str:
 
 
 def block(share: float, width: int = 10) -> str:
-    """A solid bar for a list: nothing for 0, and at least a sliver for anything more."""
-    return "▇" * max(1, round(share * width)) if share > 0 else ""
+    """A solid bar for a list: nothing for 0, at least a sliver for anything more, and full for nothing but all."""
+    most = width if share >= 1 else width - 1
+    return "▇" * min(most, max(1, round(share * width))) if share > 0 else ""
+
+
+def cut(name: str, letters: int) -> str:
+    """At most so many letters of a name."""
+    return name if len(name) <= letters else name[: letters - 1].rstrip() + "…"
 
 
 def bar(done: float, width: int = 12) -> str:
@@ -114,7 +122,7 @@ def score(error: float | None, low: float | None, high: float | None, photos: in
     """An exam score in words."""
     if error is None or not photos:
         return "no exam yet"
-    spread = f" (between {percent(1 - (high or 0))} and {percent(1 - (low or 0))})" if low is not None else ""
+    spread = f" ({between(low, high)})" if low is not None else ""
     where = f"{photos} exam photos" if by == "exam" else f"{photos} photos, cross-validated"
     return f"{percent(1 - error)} right{spread} on {where}"
 
@@ -264,7 +272,13 @@ NOT_DRAWN = "The picture is not drawn yet: the trainer is busy. Ask again in a w
 
 def between(low: float | None, high: float | None) -> str:
     """The 95 % interval of an error, as right answers."""
-    return f"between {percent(1 - (high or 0))} and {percent(1 - (low or 0))}"
+    return "between {} and {}".format(*bounds(low or 0.0, high or 0.0))
+
+
+def waits(version: int, *, may_decide: bool) -> str:
+    """A version that was kept aside. may_decide: this is said to an admin."""
+    ways = f"/report {version}, /promote {version} or /discard {version}" if may_decide else f"/report {version}"
+    return f"v{version} waits for an admin: {ways}."
 
 
 def asked_by(by: str) -> str:
@@ -272,10 +286,10 @@ def asked_by(by: str) -> str:
 
 
 def turned(parent: int, old: float, new: float, fixed: int, broken: int) -> str:
-    """A version beside the one before it: +3 points on v11: 5 photos came right, 2 went wrong."""
+    """A version beside the one before it: 3 points more than v11: 5 photos came right, 2 went wrong."""
     points = round(100 * (old - new))
-    more = f"{'+' if points > 0 else '−'}{number(abs(points), 'point')}" if points else "No more and no less"
-    return f"{more} than v{parent}: {number(fixed, 'photo')} came right, {broken} went wrong."
+    more = f"{number(abs(points), 'point')} {'more' if points > 0 else 'less'} than" if points else "As good as"
+    return f"{more} v{parent}: {number(fixed, 'photo')} came right, {broken} went wrong."
 
 
 def calibration(ece: float, by_chance: float) -> str:

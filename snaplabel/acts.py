@@ -19,6 +19,8 @@ VERBS = (
 )
 # These are nothing without their photo; when that is erased, only who and when remain.
 ABOUT_A_PHOTO = ("keep", "relabel", "remove", "undo")
+# Telegram's and Discord's numbers are shown whole; of the browser chat's, which are longer, so much tells people apart.
+LONGEST_ID, SHORT_ID = 20, 8
 
 
 def record(
@@ -73,8 +75,8 @@ def who(session: Session, act: Act) -> str:
     person = session.get(Person, act.person_id) if act.person_id is not None else None
     if person is None:
         return "somebody who was forgotten" if act.facts.get("has_left") else "command line"
-    address = f"{person.platform}:{person.platform_id}"
-    return f"{person.name} ({address})" if person.name else address
+    number = person.platform_id if len(person.platform_id) <= LONGEST_ID else person.platform_id[:SHORT_ID]
+    return f"{person.name or 'somebody'} ({person.platform}:{number})"
 
 
 # What was done, where a single sentence says it all.

@@ -63,4 +63,9 @@ def trouble(weights: Path) -> str | None:
         header = None
     except OSError as error:
         return f"{weights} can't be read: {error.strerror}"
-    return None if isinstance(header, dict) and header else f"{weights.name} is no safetensors file"
+    if not isinstance(header, dict) or not header:
+        return f"{weights.name} is no safetensors file"
+    ends = [one["data_offsets"][1] for name, one in header.items() if name != "__metadata__"]
+    if weights.stat().st_size < 8 + length + max(ends, default=0):
+        return f"{weights.name} is cut off; fetch it once more"
+    return None

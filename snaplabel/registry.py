@@ -5,13 +5,15 @@ Workers ask `current` before each batch, so publishing and rolling back reach th
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from snaplabel.database import now
-from snaplabel.errors import ModelError
+from snaplabel.errors import ModelError, NotStored
+from snaplabel.store import Store, sha256_of
 from snaplabel.tables import Model
 
 
@@ -42,7 +44,8 @@ class Card:
     """What a model is made of, kept as JSON beside its weights.
 
     labels: (label id, name), in the order of the head's rows. Empty: the model knows nothing yet.
-    sure_at: least probability of a "sure" answer. shortlist: probability that "one of these" must hold together.
+    sure_at: least probability of a "sure" answer; above 1: none is. shortlist: probability that "one of these" must
+    hold together.
     sha256: of head.safetensors; "": not known.
     stranger_at: distance to the nearest label beyond which a photo is not something the model knows; None: not known.
     """
@@ -97,24 +100,42 @@ def next_version(session: Session, classifier_id: int) -> int:
 
 
 def publish(session: Session, model: Model) -> Model:
-    """Make this version the current one; the one before is retired and can be rolled back to."""
-    before = current(session, model.classifier_id)
+    """Make this version the current one; the one before is retired, and the next to be gone back to."""
+    before, moment = current(session, model.classifier_id), now()
     if before is not None and before.id != model.id:
-        before.state = "retired"
+        before.state, before.published_at = "retired", moment
         session.flush()
-    model.state, model.published_at = "current", now()
+    model.state, model.published_at = "current", moment + timedelta(microseconds=1)
     session.flush()
     return model
 
 
-def promote(session: Session, classifier_id: int, version: int) -> Model:
-    """Let this version answer, whatever its exam said. Raises ModelError when there is none, or it can't answer."""
+def promote(session: Session, classifier_id: int, version: int, store: Store | None = None) -> Model:
+    """Let this version answer, whatever its exam said.
+
+    store: where its head is looked at first. Raises ModelError when there is none, or it can't answer.
+    """
     model = find(session, classifier_id, version)
-    if model.state == "current":
-        raise ModelError(f"v{version} is the current model already.")
-    if not model.card["labels"]:
-        raise ModelError(f"v{version} has learnt no labels yet: nothing would be answered.")
+    _can_answer(model, store)
     return publish(session, model)
+
+
+def _can_answer(model: Model, store: Store | None) -> None:
+    """Raises ModelError when this version can't take over."""
+    if model.state == "current":
+        raise ModelError(f"v{model.version} is the current model already.")
+    if not model.card["labels"]:
+        raise ModelError(f"v{model.version} has learnt no labels yet: nothing would be answered.")
+    if store is None:
+        return
+    key, wanted = f"{model.key}/head.safetensors", model.card.get("sha256")
+    try:
+        is_whole = not wanted or sha256_of(store.get(key)) == wanted
+    except NotStored:
+        is_whole = False
+    if not is_whole:
+        why = f"{key} is gone or was changed"
+        raise ModelError(f"v{model.version} can't answer: {why}. Take another version, or train.")
 
 
 def discard(session: Session, classifier_id: int, version: int) -> Model:
@@ -138,22 +159,37 @@ def find(session: Session, classifier_id: int, version: int) -> Model:
     return found
 
 
-def rollback(session: Session, classifier_id: int, version: int | None = None) -> Model:
-    """Make an earlier version current again: this one, or the newest published one below the current that knows labels.
+def rollback(session: Session, classifier_id: int, version: int | None = None, store: Store | None = None) -> Model:
+    """Make an earlier version current again: this one, or the one that answered before, if it knows labels.
 
-    Raises ModelError when there is none, or this one can't answer.
+    After a rollback, another one goes further back. store: where its head is looked at first. Raises ModelError when
+    there is none, or it can't answer.
     """
-    if version is not None:
-        return promote(session, classifier_id, version)
     here = current(session, classifier_id)
-    query = (
-        select(Model)
-        .where(Model.classifier_id == classifier_id, Model.published_at.is_not(None), Model.state == "retired")
-        .where(Model.kind != "backbone")
-    )
-    if here is not None:
-        query = query.where(Model.version < here.version)
-    earlier = session.scalar(query.order_by(Model.version.desc()).limit(1))
-    if earlier is None:
-        raise ModelError("There is no earlier version to go back to.")
-    return publish(session, earlier)
+    if version is not None:
+        earlier = find(session, classifier_id, version)
+    else:
+        query = (
+            select(Model)
+            .where(Model.classifier_id == classifier_id, Model.published_at.is_not(None), Model.state == "retired")
+            .where(Model.kind != "backbone")
+        )
+        if here is not None:
+            query = query.where(Model.id != here.id, Model.published_at <= here.published_at)
+        found = session.scalar(query.order_by(Model.published_at.desc(), Model.version.desc()).limit(1))
+        if found is None:
+            raise ModelError("There is no earlier version to go back to.")
+        earlier = found
+    _can_answer(earlier, store)
+    if here is None or earlier.state != "retired" or not _answered_before(earlier, here):
+        return publish(session, earlier)
+    # The order in which the others answered stays, and what is left behind is not come back to.
+    here.state, here.published_at = "retired", None
+    session.flush()
+    earlier.state = "current"
+    session.flush()
+    return earlier
+
+
+def _answered_before(one: Model, other: Model) -> bool:
+    return one.published_at is not None and other.published_at is not None and one.published_at <= other.published_at

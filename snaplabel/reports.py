@@ -224,14 +224,15 @@ def _from_card(session: Session, model: Model) -> Report:
         score = Score(exam.error, exam.low, exam.high, exam.photos)
     parent = session.get(Model, model.parent_id) if model.parent_id is not None else None
     version = parent.version if parent is not None else card.parent
-    published = model.published_at is not None
+    published = model.published_at is not None or model.state == "retired"
     return Report(0, model.kind, exam.by, score, None, version, labels, wrong, None, published, card.verdict)
 
 
 def curve(session: Session, classifier_id: int, up_to: int) -> list[Point]:
     """The published versions that had an exam, oldest first, up to this one; the last CURVE_VERSIONS of them."""
     query = select(Model).where(Model.classifier_id == classifier_id, Model.version <= up_to)
-    published = query.where((Model.published_at.is_not(None)) | (Model.version == up_to))
+    answered = or_(Model.published_at.is_not(None), Model.state == "retired")
+    published = query.where(or_(answered, Model.version == up_to))
     found = []
     for model in session.scalars(published.order_by(Model.version.desc()).limit(CURVE_VERSIONS)):
         card = Card.from_json(model.card)

@@ -237,7 +237,11 @@ class Embedding(Base):
 
 
 class Model(Base):
-    """A version of a classifier's model. Its head lies in the store beside its card; exactly one version is current."""
+    """A version of a classifier's model. Its head lies in the store beside its card; exactly one version is current.
+
+    published_at: when it last became the current one, or another was published in its place; a rollback goes back in
+    this order. None: never, or a rollback left it behind.
+    """
 
     __tablename__ = "model"
     __table_args__ = (

@@ -1,5 +1,6 @@
 """The three voices in words, and why a file is no photo: what chat, page and command line say alike."""
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
@@ -33,6 +34,8 @@ FAULTS = {
 }
 
 WHAT_IS_IT = "What is it? Press a button, or reply with its label."
+# What a version was made by.
+KINDS = {"refit": "learnt corrections", "fine_tune": "whole network", "backbone": "start"}
 # "One of these" names two labels that hold at least so much together, else three.
 TWO_HOLD = 0.95
 
@@ -42,6 +45,14 @@ def percent(share: float) -> str:
     if 0.995 <= share < 1:
         return "99 %"
     return f"{share * 100:.0f} %"
+
+
+def bounds(low: float, high: float) -> tuple[str, str]:
+    """The interval of an error, as right answers; rounded outwards, and never to 100 % for what is less."""
+    # To a millionth first, since 1 - 0.07 is a little less than 0.93.
+    least, most = (round(100 * (1 - bound), 4) for bound in (high, low))
+    upper = math.ceil(most) if most == 100 or most <= 99 else min(99.9, math.ceil(10 * most) / 10)
+    return f"{math.floor(least)} %", f"{upper} %"
 
 
 def either(names: Sequence[str]) -> str:

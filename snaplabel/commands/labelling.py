@@ -15,12 +15,14 @@ RELEARN = "The next training learns it so."
 
 def label(settings: Settings, args: argparse.Namespace) -> int:
     """Without an act: all labels, the archived ones, and those that may be the same. Raises LabelError."""
-    with home.opened(settings) as (database, _), database.begin() as session:
-        classifier_id = home.classifier(session, args.classifier).id
+    with home.opened(settings) as (database, _):
         if args.act is None:
-            _list(session, classifier_id)
-        else:
-            output.say(_do(session, classifier_id, args, settings.votes_needed))
+            with database.read() as session:
+                _list(session, home.classifier(session, args.classifier).id)
+            return 0
+        with database.begin() as session:
+            done = _do(session, home.classifier(session, args.classifier).id, args, settings.votes_needed)
+        output.say(done)
     return 0
 
 

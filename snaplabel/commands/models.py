@@ -4,7 +4,7 @@ import argparse
 
 from sqlalchemy.orm import Session
 
-from snaplabel import acts, home, output, registry
+from snaplabel import acts, backbones, home, output, registry
 from snaplabel.registry import Card, Exam
 from snaplabel.settings import Settings
 from snaplabel.tables import Model
@@ -25,8 +25,9 @@ def models(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def rollback(settings: Settings, args: argparse.Namespace) -> int:
-    with home.opened(settings) as (database, _), database.begin() as session:
-        model = registry.rollback(session, home.classifier(session, args.classifier).id, args.version)
+    with home.opened(settings) as (database, store), database.begin() as session:
+        model = registry.rollback(session, home.classifier(session, args.classifier).id, args.version, store)
+        backbones.check(store, model.backbone)
         version = model.version
         _note(session, "rollback", model)
     output.say(f"v{version} answers from now on; running workers take it for their next photo.")
@@ -35,8 +36,9 @@ def rollback(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def promote(settings: Settings, args: argparse.Namespace) -> int:
-    with home.opened(settings) as (database, _), database.begin() as session:
-        model = registry.promote(session, home.classifier(session, args.classifier).id, args.version)
+    with home.opened(settings) as (database, store), database.begin() as session:
+        model = registry.promote(session, home.classifier(session, args.classifier).id, args.version, store)
+        backbones.check(store, model.backbone)
         _note(session, "promote", model)
     output.say(f"v{args.version} answers from now on; `snaplabel rollback` goes back.")
     return 0

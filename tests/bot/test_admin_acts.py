@@ -207,6 +207,17 @@ def test_the_log_is_shown_in_the_chat_with_who_and_what(room: Room) -> None:
     assert room.shown().table.endswith("Anna (test:1): renamed Juventus to Juve")
 
 
+def test_the_nameless_are_shown_by_the_beginning_of_a_long_number(room: Room) -> None:
+    room.say("/label archive Juventus", ADMIN, name="")
+    _press_last(room, "Put away 0 photos")
+    with room.database.begin() as session:
+        person = session.scalars(select(Person)).one()
+        person.name, person.platform_id = "", "36e82c453a1b16b1164dde46f554dea0"
+
+    with room.database.read() as session:
+        assert acts.who(session, acts.recent(session)[0]) == "somebody (test:36e82c45)"
+
+
 # By the API.
 
 # Path → what it writes down; None: a photo or a vote like anybody's, which are rows of their own with who and when.

@@ -4,7 +4,8 @@ import pytest
 from sqlalchemy import select
 
 from bot import delivery
-from snaplabel import acts, trainings
+from snaplabel import acts, registry, trainings
+from snaplabel.errors import NothingToLearn
 from snaplabel.store import photo_key
 from snaplabel.tables import Correction, Message, Person, Photo, TrainingRun
 from tests.bot.room import ADMIN, MEMBER, OTHER, Room
@@ -190,9 +191,47 @@ def test_a_retrain_with_nothing_new_says_what_stays(room: Room) -> None:
 
     delivery.follow_trainings(room.database, ["test"])
 
-    assert room.shown().title == "Training done"
+    assert room.shown().title == "No new version"
     assert room.shown().text == "Nothing new to learn. v2 stays: 96 % right on the exam."
     assert room.buttons() == []
+
+
+def test_a_training_that_has_too_little_to_learn_from_has_not_failed(room: Room) -> None:
+    room.say("/retrain", ADMIN)
+    with room.database.begin() as session:
+        trainings.finish(session, 1, "failed", failure=str(NothingToLearn()))
+
+    delivery.follow_trainings(room.database, ["test"])
+
+    assert room.shown().title == "Can't train yet"
+    assert room.shown().text.startswith("There are not enough labelled photos")
+
+
+def test_a_training_of_no_known_kind_is_not_begun_and_says_which_there_are(room: Room) -> None:
+    room.say("/retrain fast", ADMIN)
+
+    assert "/retrain full" in room.shown().text
+    assert room.rings == []
+
+
+@pytest.mark.parametrize(("name", "ends"), [("Max", "Best teachers: Max 1."), ("", "1 photo, 1 with a label.")])
+def test_teachers_are_praised_where_anybody_has_a_name(room: Room, name: str, ends: str) -> None:
+    room.photo(1, caption="#Newcastle", name=name)
+
+    room.say("/stats", name=name)
+
+    assert room.shown().text.endswith(ends)
+
+
+def test_versions_are_listed_with_what_made_them(room: Room) -> None:
+    with room.database.begin() as session:
+        registry.find(session, 1, 0).kind = "fine_tune"
+    room.model("Juventus")
+
+    room.say("/models")
+
+    made_by = [line.rpartition("  ")[2] for line in room.shown().table.splitlines()]
+    assert made_by == ["learnt corrections", "whole network"]
 
 
 def test_what_admins_do_is_written_down_with_who_did_it(room: Room) -> None:

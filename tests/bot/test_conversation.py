@@ -146,6 +146,86 @@ def test_only_an_admins_caption_makes_a_new_label(room: Room) -> None:
     assert room.label_of(admins) == "Harbour Rovers"
 
 
+def test_a_members_caption_that_is_no_label_is_told_so_beside_the_answer(room: Room) -> None:
+    photo = room.photo(caption="#bee")
+
+    room.work("maybe", Juventus=0.5, Newcastle=0.45)
+
+    assert room.label_of(photo) is None
+    assert room.shown().title == "Juventus or Newcastle"
+    assert room.shown().text.endswith("\nI have no label “bee”; an admin can make it. Is it one of these?")
+    assert len(room.answers()) == 1
+
+
+def test_a_caption_that_is_only_near_a_label_is_asked_about(room: Room) -> None:
+    photo = room.photo(caption="#juve")
+    room.work("unknown", Newcastle=0.5)
+
+    assert "You wrote “juve”. Did you mean Juventus?" in room.shown().text
+    room.press(room.last(), "Juventus")
+    assert room.label_of(photo) == "Juventus"
+    assert "juve”" not in room.shown().text
+
+
+def test_a_caption_of_an_album_that_is_no_label_is_told_once(room: Room) -> None:
+    for n in range(3):
+        room.photo(n + 1, album="x", caption="#bee" if n == 0 else "")
+    with room.database.begin() as session:
+        for message in session.scalars(select(Message)):
+            message.received_at = message.received_at.replace(year=2020)
+
+    room.work("sure", Juventus=0.93)
+
+    assert room.shown().text.splitlines()[3:] == [
+        "I have no label “bee”; an admin can make it.",
+        "Wrong? Press its number.",
+    ]
+
+
+def test_a_photo_known_from_before_says_too_that_its_caption_is_no_label(room: Room) -> None:
+    first = room.photo(1)
+    room.work("sure", Juventus=0.93)
+    room.say("Newcastle", reply_to=first)
+
+    room.photo(1, OTHER, "#bee")
+    room.work("sure", Juventus=0.93)
+
+    assert room.shown().text == "Max told me.\nI have no label “bee”; an admin can make it."
+
+
+def test_a_caption_that_has_become_a_label_is_not_said_to_be_none(room: Room) -> None:
+    room.photo(caption="#bee")
+    room.label("bee")
+
+    room.work("sure", Juventus=0.93)
+
+    assert room.shown().text == ""
+
+
+@pytest.mark.parametrize("way", ["button", "reply"])
+def test_a_name_that_is_no_label_is_settled_by_one_that_is(room: Room, way: str) -> None:
+    photo = room.photo(caption="#bee")
+    room.work("sure", Juventus=0.93)
+
+    if way == "button":
+        room.press(room.last(), "✓ Juventus")
+    else:
+        room.say("Juventus", reply_to=photo)
+    room.press(room.last(), "Take back")
+
+    assert (room.shown().title, room.shown().text) == ("Juventus, quite sure", "")
+
+
+def test_who_goes_back_from_a_name_that_is_no_label_hears_no_more_of_it(room: Room) -> None:
+    room.photo()
+    room.work("sure", Juventus=0.93)
+    room.say("bee", MEMBER, reply_to=room.last().platform_id)
+
+    room.press(room.last(), "← Back")
+
+    assert (room.shown().title, room.shown().text) == ("Juventus, quite sure", "")
+
+
 @pytest.mark.parametrize(
     ("caption", "label"),
     [

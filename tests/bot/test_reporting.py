@@ -1,13 +1,14 @@
 """/report: words at once, the picture as soon as it is drawn; and what an admin may do with a refused version."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from bot import delivery, reporting
+from bot import delivery, reporting, words
 from snaplabel import labels, people, registry, reports
 from snaplabel.database import now
 from snaplabel.registry import Card, Exam
@@ -66,14 +67,62 @@ def test_a_report_is_told_at_once_and_drawn_on_demand(room: Room) -> None:
     reporting.follow(room.database, ["test"])
 
     assert told.title == "v1: 94 % right"
-    assert "+3 points than v0: 5 photos came right, 2 went wrong." in told.text
+    assert "3 points more than v0: 5 photos came right, 2 went wrong." in told.text
     assert VERDICT in told.text
     assert "drawing" in told.text
-    assert told.table.splitlines()[0].startswith("Newcastle  44 of 48")
+    assert told.table.splitlines()[0].startswith("Newcastle 44 of 48 ▇")
     assert ("train.report", run_id) in room.rings
     assert room.shown().picture == reports.picture_key(run_id)
     assert "drawing" not in room.shown().text
     assert len(room.answers()) == 1
+
+
+@pytest.mark.parametrize(("labels_", "lines"), [(8, 8), (9, 9), (11, 9)])
+def test_a_report_says_how_many_labels_it_leaves_out(room: Room, labels_: int, lines: int) -> None:
+    recall = {f"label {n}": (n, 20) for n in range(labels_)}
+    _version(room, exam=replace(EXAM, recall=recall))
+
+    room.say("/report", MEMBER)
+
+    shown = room.shown().table.splitlines()
+    assert len(shown) == lines
+    assert (shown[-1] == "… and 3 more") is (labels_ == 11)
+
+
+def test_a_line_of_a_report_fits_a_phone_and_only_all_right_fills_its_bar(room: Room) -> None:
+    recall = {"Great spotted woodpecker of the north": (0, 90), "Magpie": (89, 90), "Robin": (90, 90)}
+    _version(room, exam=replace(EXAM, recall=recall))
+
+    room.say("/report", MEMBER)
+
+    assert room.shown().table.splitlines() == [
+        "Great spotted woo…  0 of 90 ",
+        "Magpie             89 of 90 ▇▇▇▇▇",
+        "Robin              90 of 90 ▇▇▇▇▇▇",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "begins"),
+    [(0.10, 0.07, "3 points more than v6:"), (0.05, 0.06, "1 point less than v6:"), (0.05, 0.05, "As good as v6:")],
+)
+def test_a_version_is_compared_in_words(old: float, new: float, begins: str) -> None:
+    assert words.turned(6, old, new, 0, 1) == f"{begins} 0 photos came right, 1 went wrong."
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.03, 0.12, "between 88 % and 97 %"),
+        (0.034, 0.126, "between 87 % and 97 %"),
+        (0.07, 0.4, "between 60 % and 93 %"),
+        (0.002, 0.07, "between 93 % and 99.8 %"),
+        (0.0001, 0.01, "between 99 % and 99.9 %"),
+        (0.0, 0.07, "between 93 % and 100 %"),
+    ],
+)
+def test_an_interval_is_rounded_outwards_and_never_to_all(low: float, high: float, said: str) -> None:
+    assert words.between(low, high) == said
 
 
 def test_two_who_ask_at_the_same_time_both_get_the_picture(room: Room) -> None:
@@ -177,6 +226,46 @@ def test_a_refused_version_can_be_discarded_and_keeps_its_report(room: Room) -> 
     with room.database.read() as session:
         assert registry.find(session, 1, 1).state == "discarded"
         assert reports.run_of(session, registry.find(session, 1, 1)).id == run_id  # type: ignore[union-attr]
+
+
+def test_status_names_the_version_that_waits_for_an_admin(room: Room) -> None:
+    _version(room, state="candidate")
+    _version(room, state="candidate")
+
+    room.say("/status", ADMIN)
+    to_an_admin = room.shown().text
+    room.say("/status", MEMBER)
+
+    assert "v2 waits for an admin: /report 2, /promote 2 or /discard 2." in to_an_admin.splitlines()
+    assert "v2 waits for an admin: /report 2." in room.shown().text.splitlines()
+
+
+def test_status_names_no_version_that_waits_behind_the_current_one_or_was_put_aside(room: Room) -> None:
+    _version(room, state="candidate")
+    _version(room)
+    _version(room, state="candidate")
+    room.say("/discard 3", ADMIN)
+
+    room.say("/status", ADMIN)
+
+    assert "waits for an admin" not in room.shown().text
+
+
+def test_the_last_training_is_the_one_that_ended_last(room: Room) -> None:
+    with room.database.begin() as session:
+        moment = now()
+        for kind, verdict, ended_at in (
+            ("fine_tune", "Kept aside: it proved nothing.", moment),
+            ("refit", "Published.", moment - timedelta(hours=1)),
+        ):
+            run = TrainingRun(classifier_id=1, kind=kind, reason="schedule", state="done", finished_at=ended_at)
+            run.progress = {"verdict": verdict}
+            session.add(run)
+
+    room.say("/status", MEMBER)
+
+    assert "Kept aside: it proved nothing." in room.shown().text
+    assert "Published." not in room.shown().text
 
 
 def test_members_cannot_publish_what_was_refused(room: Room) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from snaplabel import registry
 from snaplabel.settings import read
 from tests.bot.browser import Browser, Page
 from tests.bot.webhouse import GREEN, GREY, RED, TOKEN, Served, picture, served
@@ -145,6 +146,47 @@ def test_an_album_is_dropped_or_pasted(chromium: Browser, place: Served, tmp_pat
     page.wait_for("document.querySelectorAll('.shot img.ready').length === 3")
     page.screenshot(tmp_path / "album.png")
     assert page.troubles == []
+
+
+def test_more_photos_than_an_album_holds_keep_their_order(chromium: Browser, place: Served, tmp_path: Path) -> None:
+    page = enter(chromium, place)
+
+    send_photo(page, *(photo(tmp_path, RED, seed, 480 if seed > 9 else 1600) for seed in range(12)))
+
+    page.wait_for("document.querySelectorAll('.card h3').length === 2", within_s=30)
+    page.open(place.url)
+    page.wait_for("document.querySelectorAll('.card h3').length === 2")
+    titles = page.run("[...document.querySelectorAll('.item.photos .card h3')].map((title) => title.textContent)")
+    assert titles == ["10 photos", "2 photos"]
+
+
+def test_a_number_under_an_album_is_pressed_and_the_label_typed(
+    chromium: Browser, place: Served, tmp_path: Path
+) -> None:
+    page = enter(chromium, place)
+    send_photo(page, *(photo(tmp_path, RED, seed) for seed in range(3)))
+    page.wait_for("document.querySelector('.card h3')?.textContent === '3 photos'")
+
+    page.run("[...document.querySelectorAll('.choices button')].find((one) => one.textContent === '3').click()")
+    page.wait_for("!document.querySelector('#replying').hidden && document.querySelector('#text').value === '3: '")
+    page.write("Botafogo")
+    page.press("Enter")
+
+    page.wait_for("document.querySelector('.card p').textContent.includes('3. Botafogo ✓')")
+
+
+def test_the_header_says_what_its_score_was_measured_on(chromium: Browser, place: Served) -> None:
+    page = enter(chromium, place)
+    on_exam = page.run("document.querySelector('#model').title")
+
+    with place.house.database.begin() as session:
+        model = registry.find(session, 1, 0)
+        model.card = {**model.card, "exam": {**model.card["exam"], "by": "cross-validation"}}
+    page.open(place.url)
+    page.wait_for("document.querySelector('#model').title")
+
+    assert on_exam == "On an exam of 60 photos that it never learnt from"
+    assert page.run("document.querySelector('#model').title") == "Cross-validated on 60 photos"
 
 
 def test_what_is_no_photo_is_said_in_a_sentence(chromium: Browser, place: Served, tmp_path: Path) -> None:
@@ -317,8 +359,27 @@ def test_on_a_phone_nothing_in_fixed_width_is_cut_off(chromium: Browser, place: 
     assert page.run("document.querySelector('.card pre').textContent.split('\\n').length") > 5
     assert page.run("/^\\d\\d:\\d\\d$/.test(document.querySelector('.who time').textContent)")
     assert page.run("getComputedStyle(document.querySelector('#review-keys')).display") == "none"
+    # A sentence goes on below itself, and not below its command.
+    sentence = page.run("document.querySelector('.card pre span').textContent.search(/(?<=\\s)\\S/)")
+    assert page.run("document.querySelector('.card pre span').style.paddingLeft") == f"{sentence}ch"
     fits = "document.querySelector('#model').scrollWidth <= document.querySelector('#model').clientWidth"
     page.wait_for(f"document.querySelector('#model').textContent.includes('3 labels') && {fits}")
+
+
+def test_on_a_phone_a_bar_of_a_report_stands_beside_its_label(chromium: Browser, place: Served, tmp_path: Path) -> None:
+    with place.house.database.begin() as session:
+        model = registry.find(session, 1, 0)
+        recall = {"Great spotted woodpecker": (100, 100), "Magpie Vale": (10, 100)}
+        model.card = {**model.card, "exam": {**model.card["exam"], "recall": recall}}
+    page = enter(chromium, place, PHONE)
+
+    page.write("/report")
+    page.press("Enter")
+
+    page.wait_for("document.querySelector('.card pre')")
+    page.screenshot(tmp_path / "report.png")
+    heights = page.run("[...document.querySelectorAll('.card pre span')].map((row) => row.offsetHeight)")
+    assert heights[0] == heights[1] < 30
 
 
 def test_the_invite_link_is_copied_where_the_clipboard_is_closed(

@@ -64,6 +64,17 @@ def test_a_report_shows_the_photos_that_turned_and_enlarges_them(chromium: Brows
     assert page.troubles == []
 
 
+@pytest.mark.parametrize("is_admin", [True, False])
+def test_only_an_admin_is_called_to_the_version_that_waits(chromium: Browser, place: Served, is_admin: bool) -> None:
+    page = _enter(chromium, place, "" if is_admin else f"/door#{place.web.door.invite}")
+
+    page.wait_for("document.querySelector('#model').textContent.startsWith('v2')")
+
+    way = page.run("document.querySelector('#models-way').getAttribute('aria-label')")
+    assert way == ("Models: v3 waits for you" if is_admin else "Models")
+    assert page.run("document.querySelector('#models-way b').hidden") is not is_admin
+
+
 def test_an_admin_publishes_a_refused_version_and_the_page_says_so(chromium: Browser, place: Served) -> None:
     page = _enter(chromium, place)
     page.run("location.hash = 'models/3'")
@@ -82,12 +93,51 @@ def test_an_admin_publishes_a_refused_version_and_the_page_says_so(chromium: Bro
 def test_an_admin_goes_back_to_the_version_before(chromium: Browser, place: Served) -> None:
     page = _enter(chromium, place)
     page.run("location.hash = 'models'")
-    page.wait_for("document.querySelector('#version .choices button')")
+    page.wait_for("document.querySelector('#version .choices button')?.textContent === 'Go back to v1'")
 
     page.run("document.querySelector('#version .choices button').click()")
 
     page.wait_for("document.querySelector('#notice').textContent.startsWith('Back to v1')")
     page.wait_for("document.querySelector('#versions a[aria-current] b').textContent === 'v1'")
+
+
+def test_the_button_names_the_one_that_answered_before(chromium: Browser, place: Served) -> None:
+    with place.house.database.begin() as session:
+        registry.promote(session, 1, 3)
+        registry.rollback(session, 1, 1)
+        registry.promote(session, 1, 3)
+    page = _enter(chromium, place)
+
+    page.run("location.hash = 'models'")
+
+    page.wait_for("document.querySelector('#version .choices button')?.textContent === 'Go back to v1'")
+
+
+def test_hollow_dots_are_explained_where_there_are_any(chromium: Browser, place: Served) -> None:
+    page = _enter(chromium, place)
+    page.run("location.hash = 'models/2'")
+    page.wait_for("document.querySelector('#version .pair')")
+    without = page.run("document.querySelector('#version .pair').textContent")
+    with place.house.database.begin() as session:
+        first = registry.find(session, 1, 1)
+        first.card = {**first.card, "exam": {**first.card["exam"], "by": "cross-validation"}}
+
+    page.run("location.hash = 'models/3'")
+
+    page.wait_for("document.querySelector('#version .pair').textContent.includes('hollow dots: cross-validated')")
+    assert "hollow" not in without
+
+
+def test_a_version_says_what_made_it_and_how_far_chance_reaches(chromium: Browser, place: Served) -> None:
+    page = _enter(chromium, place)
+
+    page.run("location.hash = 'models/2'")
+    page.wait_for("document.querySelector('#version .headline')")
+
+    said = page.run("document.querySelector('#version .headline').textContent").replace("\u00a0", " ")
+    assert "learnt corrections" in said
+    # Of errors between 3.1 and 9.4 %.
+    assert "90 % to 97 % with 95 % certainty" in said
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -47,7 +47,7 @@ def walk(house: House, room: Room[P], photos: list[tuple[str, bytes]]) -> None:
     wait_for(lambda: "Only the admins" in room.said()[-1], "a refusal")
     before, messages = house.models(), len(room.said())
     room.ask("Anna", "retrain")
-    wait_for(lambda: "Training done" in room.said()[-1] or "is live" in room.said()[-1], "its end")
+    wait_for(lambda: "No new version" in room.said()[-1] or "is live" in room.said()[-1], "its end")
     assert len(room.said()) == messages + 1, "a training is told in one message"
     assert max(house.models()) >= max(before)
 

@@ -1,10 +1,9 @@
 """The top of a report: which version, how much of the exam it gets right, and against which one."""
 
 from snaplabel.reports import Change, Report, Score
-from snaplabel.voices import percent
+from snaplabel.voices import KINDS, bounds, percent
 from trainer.report.sheet import BEFORE, FAINT, INK, RIGHT, SOFT, WRONG, Area, Block, printable, width_of, wrapped
 
-KINDS = {"refit": "the head fitted anew", "fine_tune": "the whole network taught"}
 INSIDE = 964  # pixels: the width of a block inside its card
 
 
@@ -17,7 +16,7 @@ def headline(report: Report, score: Score, version: int) -> Block:
         area.text(width_of(f"v{version}", 30, bold=True) + 16, 1, KINDS.get(report.kind, ""), 25, SOFT)
         area.text(0, 44, f"{percent(1 - score.error)} right", 100, weight="bold")
         where = f"{score.photos} exam photos" if report.by == "exam" else f"{score.photos} photos, cross-validated"
-        between = f"{percent(1 - score.high)} to {percent(1 - score.low)} with 95 % certainty, {where}"
+        between = "{} to {} with 95 % certainty, {}".format(*bounds(score.low, score.high), where)
         area.text(0, 162, between, 25, SOFT)
         if report.change is not None and report.by == "exam":
             _gain(area, report.change, report.parent)

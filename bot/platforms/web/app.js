@@ -49,13 +49,18 @@ async function showModel() {
     parts.push(`v${model.version}`);
     parts.push(exam.error === null ? "no exam yet" : `${percent(1 - exam.error)} right`);
     parts.push(model.labels.length === 1 ? "1 label" : `${model.labels.length} labels`);
-    byId("model").title = exam.error === null ? "" : `On an exam of ${exam.photos} photos that it never learnt from`;
+    byId("model").title = exam.error === null ? "" : measuredOn(exam);
   }
   byId("model").textContent = parts.join(" · ");
+  reports.waits(model.waiting);
   if (model.labels.length) {
     byId("example").textContent = `#${model.labels[0].toLowerCase().replaceAll(" ", "_")}`;
     composer.knows(model.labels[0]);
   }
+}
+
+function measuredOn({ by, photos }) {
+  return by === "exam" ? `On an exam of ${photos} photos that it never learnt from` : `Cross-validated on ${photos} photos`;
 }
 
 let modelSoon;

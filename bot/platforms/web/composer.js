@@ -173,8 +173,9 @@ function send() {
   const sent = chosen;
   chosen = [];
   drawTray();
+  let before = Promise.resolve();
   for (let start = 0; start < sent.length; start += MAX_FILES) {
-    sendPhotos(sent.slice(start, start + MAX_FILES), start ? "" : written, about);
+    before = sendPhotos(sent.slice(start, start + MAX_FILES), start ? "" : written, about, before);
   }
 }
 
@@ -208,13 +209,17 @@ function say(written, about = null) {
   return attempt();
 }
 
-async function sendPhotos(photos, caption, about) {
+// before: what was sent together with these, and comes to stand above them.
+async function sendPhotos(photos, caption, about, before) {
   const own = newId();
   const item = local("photos", own, caption, about);
   item.photos = photos.map((_, position) => ({ position, state: "coming", width: 0, height: 0 }));
   const blobs = photos.map(({ url }) => url);
   const files = Promise.all(photos.map(({ file }) => shrink(file)));
+  feed.upsert(item, { blobs, sent: 0, sorry: null });
+  feed.toEnd();
   const attempt = async () => {
+    item.at = moment();
     feed.upsert(item, { blobs, sent: 0, sorry: null });
     feed.toEnd();
     const form = new FormData();
@@ -230,13 +235,18 @@ async function sendPhotos(photos, caption, about) {
       feed.upsert(item, { sorry: sorry.message, again: isFinal ? null : attempt });
     }
   };
+  await before;
   await attempt();
 }
 
 // What we are about to post, shown before the server has heard of it, under the id that it will have.
 function local(kind, own, written, about) {
-  const at = new Date().toISOString().replace("Z", "999+00:00");
-  return { kind, id: me.id + own, at, person: me.id, name: me.name, text: written, reply_to: about, photos: [], answer: null };
+  return { kind, id: me.id + own, at: moment(), person: me.id, name: me.name, text: written, reply_to: about, photos: [], answer: null };
+}
+
+// Now, as the server writes it.
+function moment() {
+  return new Date().toISOString().replace("Z", "999+00:00");
 }
 
 text.addEventListener("input", changed);

@@ -81,9 +81,14 @@ export function answer(reply, on) {
   return card;
 }
 
-// Lines in a fixed width; one that is wider than its card goes on below itself, set in.
+// Lines in a fixed width; one that is wider than its card goes on below itself, set in; a command's below its sentence.
 function table(lines) {
-  const rows = lines.split("\n").map((line, n, all) => el("span", { textContent: n < all.length - 1 ? `${line}\n` : line }));
+  const rows = lines.split("\n").map((line, n, all) => {
+    const row = el("span", { textContent: n < all.length - 1 ? `${line}\n` : line });
+    const command = /^\/\w+ +/.exec(line)?.[0];
+    if (command) Object.assign(row.style, { paddingLeft: `${command.length}ch`, textIndent: `-${command.length}ch` });
+    return row;
+  });
   return el("pre", { tabIndex: 0 }, ...rows);
 }
 

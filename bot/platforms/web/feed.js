@@ -218,12 +218,13 @@ async function press(answer, data, button) {
   };
   button.onclick = () => {};
   const again = setTimeout(() => { release(); button.onclick = () => press(answer, data, button); }, PATIENCE_MS);
-  const number = /^Photo (\d+):/.exec(items.get(answers.get(answer))?.item.answer.reply.title)?.[1];
+  const isPick = data.startsWith("pick:");
+  const number = isPick ? button.textContent : /^Photo (\d+):/.exec(items.get(answers.get(answer))?.item.answer.reply.title)?.[1];
   // Who works with the keyboard is on the way to the labels; on a phone its keyboard would cover them.
   const takesFocus = !matchMedia("(pointer: coarse)").matches && !button.matches(":focus-visible");
   try {
     await post("/press", { answer, data });
-    if (data.startsWith("else:")) actions.offerReply(answer, { prefix: number ? `${number}: ` : "", takesFocus });
+    if (isPick || data.startsWith("else:")) actions.offerReply(answer, { prefix: number ? `${number}: ` : "", takesFocus });
     else actions.withdrawReply(answer);
   } catch (sorry) {
     clearTimeout(again);

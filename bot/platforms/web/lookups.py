@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bot import looks
+from bot import looks, reporting
 from bot.platforms.web.door import Refused
 from bot.platforms.web.room import API, PLATFORM, ROOM, room
 from bot.platforms.web.shapes import LabelRow, Lesson, ModelNow, Pending, Result, Score, Taught
@@ -94,9 +94,11 @@ def model_now(session: Session, chat: str = ROOM) -> ModelNow:
         return ModelNow(classifier=_name(session, chat), photos=there.photos, labelled=there.labelled)
     card = Card.from_json(model.card)
     exam = card.exam
+    candidate = reporting.waiting(session, classifier_id)
     return ModelNow(
         classifier=_name(session, chat),
         version=model.version,
+        waiting=candidate.version if candidate is not None else None,
         kind=model.kind,
         backbone=model.backbone,
         published_at=model.published_at.isoformat() if model.published_at else None,

@@ -10,7 +10,7 @@ const EXAMPLES = 4;
 const TURNED = 12;
 const INSET = 34; // pixels: a card's edges
 const STATES = { current: "answers now", candidate: "waits", retired: "earlier", discarded: "put aside" };
-export const KINDS = { refit: "head fitted anew", fine_tune: "whole network taught", backbone: "knows no labels yet" };
+export const KINDS = { refit: "learnt corrections", fine_tune: "whole network", backbone: "start" };
 
 const { percent } = charts;
 let shown = null;
@@ -46,8 +46,10 @@ export function parts(found, width, deeds) {
   const made = [headline(version, report, deeds)];
   const pair = el("div", { className: "pair" });
   if (curve.length) {
+    const chart = charts.curve(curve, half);
     const note = curve.length > 1 ? "errors in the exam, with the 95 % band" : "errors in the exam; one version so far";
-    pair.append(card("Version by version", note, charts.curve(curve, half)));
+    const legend = chart.querySelector(".dot.open") ? "; hollow dots: cross-validated, for want of an exam" : "";
+    pair.append(card("Version by version", note + legend, chart));
   }
   if (report.new?.calibration) {
     const { ece, by_chance: chance } = report.new.calibration;
@@ -73,12 +75,19 @@ function headline(version, report, deeds) {
     const line = el("div", { className: "line" }, el("p", { className: "big", textContent: `${percent(1 - fresh.error)} right` }));
     if (report.change && report.by === "exam") line.append(gain(report));
     const where = report.by === "exam" ? `${fresh.photos} exam photos` : `${fresh.photos} photos, cross-validated`;
-    const between = `${percent(1 - fresh.high)} to ${percent(1 - fresh.low)} with 95 % certainty, ${where}`;
+    const between = `${range(fresh)} with 95 % certainty, ${where}`;
     node.append(line, interval(fresh, report.old?.error ?? null), el("p", { className: "small", textContent: between }));
   }
   if (version.verdict) node.append(el("p", { className: "verdict", textContent: version.verdict }));
   if (deeds.length) node.append(el("div", { className: "choices" }, el("div", {}, ...deeds)));
   return node;
+}
+
+// A score's 95 % interval, as right answers; rounded outwards, and never to 100 % for what is less.
+function range(score) {
+  const [least, most] = [score.high, score.low].map((error) => Math.round(1e6 * (1 - error)) / 1e4);
+  const upper = most === 100 || most <= 99 ? Math.ceil(most) : Math.min(99.9, Math.ceil(10 * most) / 10);
+  return `${Math.floor(least)}\u00a0% to ${upper}\u00a0%`;
 }
 
 function gain(report) {
@@ -187,7 +196,7 @@ function details() {
     ["Seed", made.seed],
     ["Data", made.fingerprint],
     ["Photo size", preparation ? `${preparation.resize} px, the middle ${preparation.crop}` : ""],
-    ["Sure from", percent(made.sure_at)],
+    ["Sure from", made.sure_at > 1 ? "nothing yet" : percent(made.sure_at)],
     ["Libraries", Object.entries(made.libraries).map(([name, number]) => `${name} ${number}`).join(", ")],
   ];
   const rows = facts.filter(([, value]) => value !== "").flatMap(([name, value]) => [el("dt", { textContent: name }), el("dd", { textContent: value })]);

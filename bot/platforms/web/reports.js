@@ -30,6 +30,13 @@ export function setUp(who, given) {
 
 export const isOpen = () => !view.hidden;
 
+// A version that waits for an admin; null: none. Only an admin is called to it.
+export function waits(version) {
+  const isMine = isAdmin && version !== null;
+  way.querySelector("b").hidden = !isMine;
+  way.setAttribute("aria-label", isMine ? `Models: v${version} waits for you` : "Models");
+}
+
 export function leave() {
   if (isOpen()) location.hash = "chat";
 }
@@ -125,8 +132,10 @@ function deeds(version) {
   if (version.state === "candidate") {
     buttons.push(deed(`Publish v${number} anyway`, `/promote ${number}`), deed("Put aside", `/discard ${number}`, "danger"));
   } else if (version.state === "current") {
-    const isFirst = !found.some((one) => one.state === "retired" && one.kind !== "backbone" && one.version < number);
-    if (!isFirst) buttons.push(deed("Go back to the version before", "/rollback"));
+    const earlier = found.filter((one) => one.state === "retired" && one.kind !== "backbone" && one.published_at && one.published_at <= version.published_at);
+    // As /rollback does it: the one that answered before.
+    const [before] = earlier.sort((a, b) => (a.published_at > b.published_at ? -1 : 1));
+    if (before) buttons.push(deed(`Go back to v${before.version}`, `/rollback ${before.version}`));
   } else if (version.kind !== "backbone") {
     buttons.push(deed(`Go back to v${number}`, version.state === "retired" ? `/rollback ${number}` : `/promote ${number}`));
   }

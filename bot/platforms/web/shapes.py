@@ -125,10 +125,14 @@ class Score(BaseModel):
 
 
 class ModelNow(BaseModel):
-    """The model that answers now. version None: there is none yet. labels: names that it can say."""
+    """The model that answers now. version None: there is none yet. labels: names that it can say.
+
+    waiting: a newer version that waits for an admin's word.
+    """
 
     classifier: str
     version: int | None = None
+    waiting: int | None = None
     kind: str | None = None
     backbone: str | None = None
     published_at: str | None = None
