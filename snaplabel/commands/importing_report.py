@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from snaplabel import output, voices
+from snaplabel import labels, output, voices
 from snaplabel.commands import sources
 from snaplabel.commands.importing import Report
 from snaplabel.commands.labelling import may_be_same
@@ -64,10 +64,20 @@ def show(report: Report, classifier_name: str) -> None:
     _list("could not be taken in", "could not be taken in", unreadable, "{0}: {1}")
     if report.added or report.relabelled:
         output.say("\n`snaplabel train` learns from them; a running trainer does so by itself.")
+    for names in _spellings(report.labels):
+        output.say(f"\n{' and '.join(names)} differ by spelling alone, and are one label.")
     for pair in report.alike:
         output.say(f"\n{may_be_same(pair)}")
     if not report.added and not report.known:
         output.say(f"Nothing was imported. {sources.LIKE_THIS}")
+
+
+def _spellings(folders: Sequence[str]) -> list[list[str]]:
+    """Folders' names that mean the same label."""
+    found: dict[str, list[str]] = {}
+    for name in folders:
+        found.setdefault(labels.key(name), []).append(name)
+    return [names for names in found.values() if len(names) > 1]
 
 
 def _reason(reason: str) -> str:

@@ -7,7 +7,7 @@ from bot import delivery
 from snaplabel import acts, registry, trainings
 from snaplabel.errors import NothingToLearn
 from snaplabel.store import photo_key
-from snaplabel.tables import Correction, Message, Person, Photo, TrainingRun
+from snaplabel.tables import Correction, Message, Model, Person, Photo, TrainingRun
 from tests.bot.room import ADMIN, MEMBER, OTHER, Room
 
 
@@ -130,6 +130,16 @@ def test_status_names_model_score_queue_and_what_is_missing(room: Room) -> None:
     assert room.shown().title == "v0, 3 labels"
     assert "1 photo is waiting" in room.shown().text
     assert "4 more labels" in room.shown().text
+
+
+def test_status_says_when_too_little_is_proven_to_be_sure_of_anything(room: Room) -> None:
+    with room.database.begin() as session:
+        model = session.scalars(select(Model)).one()
+        model.card = {**model.card, "sure_at": 2.0}
+
+    room.say("/status")
+
+    assert "I say “quite sure” of nothing yet" in room.shown().text
 
 
 def test_use_makes_a_classifier_after_one_question_and_switches(room: Room) -> None:

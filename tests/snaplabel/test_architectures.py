@@ -62,5 +62,12 @@ def test_any_other_file_is_named(tmp_path: Path, name: str, data: bytes) -> None
     assert name in str(architectures.trouble(path))
 
 
+def test_a_file_that_ends_too_soon_is_fetched_once_more(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(_safetensors()[:-1])
+
+    assert architectures.trouble(path) == "net.safetensors is cut off; fetch it once more"
+
+
 def test_the_shared_weights_have_no_trouble(weights: Path) -> None:
     assert architectures.trouble(weights) is None

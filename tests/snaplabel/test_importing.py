@@ -215,6 +215,19 @@ def test_a_classifier_has_photos_of_its_own(database: Database, store: Store, tm
         assert people.classifier(session, "shirts") is not None
 
 
+def test_folders_that_differ_by_case_or_accents_alone_are_said_to_be_one_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SNAPLABEL_HOME", str(tmp_path / "home"))
+    files = {"Café/1.png": picture(1), "cafe/2.png": picture(2), "sea/3.png": picture(3)}
+
+    assert cli.main(["import", str(write(tmp_path / "places", files))]) == 0
+
+    said = capsys.readouterr().out
+    assert "Café and cafe differ by spelling alone, and are one label." in said
+    assert "sea" not in said
+
+
 def test_the_command_reports_and_returns_1_when_nothing_came_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

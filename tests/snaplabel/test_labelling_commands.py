@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from snaplabel import cli, home, people
 from snaplabel.acts import VERBS
@@ -45,6 +47,24 @@ def test_an_import_mentions_labels_that_may_be_the_same(here: Path, capsys: pyte
     said = _run(capsys, "import", str(here / "insects"))
 
     assert 'ant and ants (1 and 2 photos) may be the same: snaplabel label merge "ant" "ants"' in said
+
+
+def test_nothing_is_told_as_done_that_the_disk_had_no_room_for(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(_session: Session) -> None:
+        raise OperationalError("COMMIT", None, Exception("database or disk is full"))
+
+    capsys.readouterr()
+    event.listen(Session, "before_commit", fail)
+    try:
+        failed = cli.main(["label", "rename", "bee", "wasp"])
+    finally:
+        event.remove(Session, "before_commit", fail)
+
+    said = capsys.readouterr()
+    assert failed == 1
+    assert said.out == ""
+    assert "make room" in said.err
+    assert "bee" in _labels()
 
 
 def test_labels_are_listed_with_photos_other_names_and_what_is_put_away(capsys: pytest.CaptureFixture[str]) -> None:
