@@ -13,7 +13,8 @@ from bot.platforms.web.adapter import Web
 from bot.platforms.web.server import _application
 from bot.platforms.web.shapes import Lesson
 from bot.run import Bot
-from snaplabel import acts, cli, home, labels, naming, people, registry
+from snaplabel import acts, backbones, cli, home, labels, naming, people, registry
+from snaplabel.backbones import BackboneCard, Preparation
 from snaplabel.database import Database
 from snaplabel.registry import Card
 from snaplabel.settings import Settings, read
@@ -267,6 +268,9 @@ def birds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
         with sources.opened(source) as (found, _):
             importing.take_in(database, store, found)
+        backbones.save_card(store, BackboneCard("tiny-1", "tiny", 4, Preparation(32, 32), True, "test"))
+        for name in ("graph.xml", "graph.bin", "weights.safetensors"):
+            store.put(f"{backbones.folder('tiny-1')}/{name}", name.encode())
         with database.begin() as session:
             known = tuple((label.id, label.name) for label in labels.every(session, 1))
             for version in range(3):
