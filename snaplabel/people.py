@@ -1,5 +1,7 @@
 """People, chats and classifiers: found by the platform's ids, made when they are new; and forgotten again."""
 
+import shlex
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -13,6 +15,11 @@ PRIVATE = "user:"
 def classifier(session: Session, name: str = DEFAULT) -> Classifier | None:
     """The classifier of this name, or None."""
     return session.scalar(select(Classifier).where(Classifier.name == name))
+
+
+def option(name: str) -> str:
+    """The option of the command line that names this classifier; the default one needs none."""
+    return "" if name == DEFAULT else f" --classifier {shlex.quote(name)}"
 
 
 def make_classifier(session: Session, name: str = DEFAULT) -> Classifier:

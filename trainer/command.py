@@ -1,6 +1,5 @@
 """`snaplabel train`: one training in this very process, with a bar, a table and an honest last line."""
 
-import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,7 +56,7 @@ def train(
             backbone.check_weights(database, store, settings, found.id)
         unused = backbone.unused_weights(database, store, settings, current)
         if unused is not None and not full:
-            full_training = f"`{program} train --full{_of(classifier)}`"
+            full_training = f"`{program} train --full{people.option(classifier)}`"
             warn(f"{unused} was given after {classifier} was taught without it; {full_training} takes it up.")
         run_id = _ask(database, found.id, "fine_tune" if full else "refit")
 
@@ -70,7 +69,7 @@ def train(
             run.execute(context, run_id)
         with database.read() as session:
             over = session.get_one(TrainingRun, run_id)
-        return _tell(out, over, program, _of(classifier))
+        return _tell(out, over, program, people.option(classifier))
     finally:
         database.close()
 
@@ -136,11 +135,6 @@ def _tell(out: Console, over: TrainingRun, program: str, of: str) -> int:
         ways = f"`{program} promote{version}` lets it answer all the same, `{program} discard{version}` puts it aside."
         out.print(ways, highlight=False, soft_wrap=True)
     return 0
-
-
-def _of(classifier: str) -> str:
-    """The option that names a classifier; the default one needs none."""
-    return "" if classifier == people.DEFAULT else f" --classifier {shlex.quote(classifier)}"
 
 
 def lines(facts: dict[str, Any]) -> list[str]:

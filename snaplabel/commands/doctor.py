@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from snaplabel import architectures, hidden, output, redis_server
+from snaplabel import architectures, hidden, output, people, redis_server
 from snaplabel.errors import DatabaseError, ModelError, SettingsError, SnaplabelError
 from snaplabel.queue import connect, socket_path
 from snaplabel.settings import Settings
@@ -187,14 +187,14 @@ def _weights(settings: Settings) -> Finding:
             return Finding("weights", trouble, problem)
         sentence = f"{settings.backbone}, from {settings.weights.name}"
         if names := _taught_without(settings):
-            problem = f"`snaplabel train --full --classifier {names[0]}` takes them up; until then it goes on without."
+            problem = f"`snaplabel train --full{people.option(names[0])}` takes them up; until then it goes on without."
             return Finding("weights", f"{sentence}; {' and '.join(names)} was taught before they were given", problem)
         return Finding("weights", sentence)
     downloaded = next(settings.downloads.glob(f"{settings.backbone}-*.pth"), None)
     if names := _untaught(settings):
         file = str(downloaded) if downloaded else f"a .safetensors or .pth file of {settings.backbone}"
         sentence = f"{' and '.join(names)} started from nothing, without pretrained weights"
-        problem = f"Point SNAPLABEL_WEIGHTS at {file}; `snaplabel train --full --classifier {names[0]}` takes it up."
+        problem = f"Point SNAPLABEL_WEIGHTS at {file}; `snaplabel train --full{people.option(names[0])}` takes it up."
         return Finding("weights", sentence, problem)
     if downloaded:
         return Finding("weights", f"{settings.backbone}, downloaded before")

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -117,7 +116,7 @@ def _say(model: Model, found: Report) -> None:
 
 def _ways(version: int, classifier: str) -> str:
     """What can be done with a candidate."""
-    which = str(version) if classifier == people.DEFAULT else f"{version} --classifier {shlex.quote(classifier)}"
+    which = f"{version}{people.option(classifier)}"
     return f"\n`snaplabel promote {which}` lets it answer all the same, `snaplabel discard {which}` puts it aside."
 
 

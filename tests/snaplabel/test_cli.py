@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import migrations
-from snaplabel import __version__, cli, logs, up
+from snaplabel import __version__, cli, logs, people, up
 from snaplabel.errors import SettingsError
 from snaplabel.settings import Settings, read
 
@@ -255,3 +255,8 @@ def test_a_home_that_is_up_is_not_migrated_down(home: Path, capsys: pytest.Captu
     assert (refused, is_untouched, allowed) == (1, True, 0)
     assert f"snaplabel is up in {home} (process {os.getpid()}). Stop that one first." in said.err
     assert "The database is back at 0002.\nThe next command of this version may bring it up to date again" in said.out
+
+
+@pytest.mark.parametrize(("name", "option"), [("default", ""), ("my birds", " --classifier 'my birds'")])
+def test_a_classifier_other_than_the_default_one_is_named(name: str, option: str) -> None:
+    assert people.option(name) == option

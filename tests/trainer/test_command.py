@@ -108,8 +108,3 @@ def test_where_there_is_no_bar_a_long_step_is_said_once(is_terminal: bool, lines
 
     assert _printed(out).count("teaching it the held-out photos too…\n") == lines
     assert "storing" not in _printed(out)
-
-
-@pytest.mark.parametrize(("name", "of"), [("default", ""), ("my birds", " --classifier 'my birds'")])
-def test_a_classifier_other_than_the_default_one_is_named(name: str, of: str) -> None:
-    assert command._of(name) == of
