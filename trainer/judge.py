@@ -173,7 +173,7 @@ def decide(
         (row, before, after), *others = collapsed
         publish, verdict = False, f"It unlearnt {names[row]}: {after} right in the exam, {before} before."
         if others:
-            verdict += f" So it did {_listed([names[row] for row, _, _ in others])}."
+            verdict += f" It also unlearnt {_listed([names[row] for row, _, _ in others])}."
     elif len(broken) > len(fixed) and chance_of(len(broken), len(fixed)) < WORSE:
         publish, verdict = False, f"Worse: {_photos(len(broken))} went wrong and {len(fixed)} came right."
     elif len(fixed) > len(broken):

@@ -87,7 +87,7 @@ def test_every_label_that_collapsed_is_named_the_worst_first() -> None:
 
     found = _decide(truth, truth, new)
 
-    assert found.verdict.startswith("It unlearnt bee: 0 right in the exam, 20 before. So it did ant.")
+    assert found.verdict.startswith("It unlearnt bee: 0 right in the exam, 20 before. It also unlearnt ant.")
 
 
 def test_one_photo_of_a_label_asked_twice_is_no_collapse() -> None:
