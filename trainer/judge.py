@@ -136,7 +136,7 @@ def is_proven_better(was: Bools, now: Bools) -> bool:
     says far too seldom that it was no chance.
     """
     fixed, broken = int((now & ~was).sum()), int((was & ~now).sum())
-    just_so = comb(fixed + broken, fixed) / 2 ** (fixed + broken)
+    just_so = float(comb(fixed + broken, fixed) / 2 ** (fixed + broken))
     return chance_of(fixed, broken) - just_so / 2 < BETTER
 
 
