@@ -516,7 +516,7 @@ def test_weights_given_after_the_first_lessons_are_named_until_a_full_training_t
     assert backbone.unused_weights(database, store, given, newest) is None
     said_by_doctor = next(finding for finding in before if finding.part == "weights")
     assert "default was taught before they were given" in said_by_doctor.sentence
-    assert "snaplabel train --full --classifier default" in str(said_by_doctor.problem)
+    assert "`snaplabel train --full` takes them up" in str(said_by_doctor.problem)
 
 
 def test_a_full_training_may_start_from_another_network(
